@@ -42,10 +42,11 @@ class PlayedApplication(ABC, Generic[O]):
     def outside(self, rng: random.Random, later: Later, trouble: float) -> O:
         """Return a new outside world; `later` delivers its callbacks."""
 
-    def webhook_too_early(self, participant: str, state: Any) -> bool:
+    def webhook_too_early(self, participant: str, state: Any, report: Any) -> bool:
         """Return whether a webhook would come before the answer to its call, and be refused.
 
-        `state`: the participant's state of the saga. By default none is.
+        `state`: the participant's state of the saga; `report`: what the webhook says. By default
+        none is refused.
         """
         return False
 

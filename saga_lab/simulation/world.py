@@ -145,7 +145,7 @@ class World(Generic[O]):
             if result is None:
                 return
             node = self.nodes[name]
-            if self.webhook_too_early(node, saga):
+            if self.webhook_too_early(node, saga, result):
                 self.after(timedelta(seconds=1), deliver)
                 return
             message = Message(message_id, saga, trigger=Callback(result))
@@ -156,9 +156,9 @@ class World(Generic[O]):
 
         self.after(delay, deliver)
 
-    def webhook_too_early(self, node: Node, saga: str) -> bool:
+    def webhook_too_early(self, node: Node, saga: str, report: Any) -> bool:
         """Return whether a webhook now would precede the answer to its call; it is then refused."""
-        return self.simulation.webhook_too_early(node.name, node.state(saga))
+        return self.simulation.webhook_too_early(node.name, node.state(saga), report)
 
     def wrong_store(self, name: str, store: Any) -> str:
         """Return what is wrong with a participant's store at any moment, else an empty text."""

@@ -130,12 +130,12 @@ def signed_webhook(
     secrets: Secrets,
     clock: Clock,
     reports: Mapping[str, ReadReport],
-    too_early: Callable[[S], str | None],
+    too_early: Callable[[S, Any], str | None],
 ) -> Callable[[WebhookPort[S]], APIRouter]:
     """Return the builder of `POST /webhooks/<sender>`.
 
     `reports`: reader of `data` by event type; other types are ignored. `too_early`: what a saga's
-    state has to have before a report is taken, None if it has it.
+    state has to have before this report is taken, None if it has it.
 
     Answers 200: taken before or now, or ignored, or of a saga that did not come to be known within
     EARLY_FOR; that is noted in the table `early_webhook`, and logged. 400: not understood. 401: not
@@ -162,7 +162,7 @@ def signed_webhook(
                 return Response(status_code=200)
             event_id, saga, report = read
             message_id = uuid5(NAMESPACE, f"{sender}:{event_id}")
-            if missing := too_early(await port.state(saga)):
+            if missing := too_early(await port.state(saga), report):
                 since = await port.early_for(saga, message_id)
                 if since >= EARLY_FOR:
                     log.warning("webhook of an unknown saga", saga=saga, sender=sender)

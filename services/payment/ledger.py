@@ -132,6 +132,12 @@ class Payment:
         """True while an Undo waits because nothing is known of the charge yet."""
         return self.phase is Phase.REFUNDING and self.asked is None and not self.charges
 
+    @property
+    def asking(self) -> bool:
+        """True while the provider may still tell of a capture that is not booked."""
+        looking = any(key.startswith(f"{LOOK}:") for key in self.in_flight)
+        return self.phase in ALIVE or self.charging or self.waiting or looking
+
     def charge(self, charge_id: str | None) -> Charge | None:
         """Return what is known of a charge's money, None if nothing was captured."""
         return next((c for c in self.charges if c.charge_id == charge_id), None)

@@ -68,13 +68,17 @@ def build(settings: PaymentSettings) -> Service[Payment]:
 
 def webhook(secrets: Secrets, clock: Clock) -> Callable[[WebhookPort[Payment]], APIRouter]:
     """Return the builder of `POST /webhooks/provider`."""
-    return signed_webhook("provider", secrets, clock, REPORTS, _too_early)
+    return signed_webhook("provider", secrets, clock, REPORTS, too_early)
 
 
-def _too_early(state: Payment) -> str | None:
-    """Refuse a report of an unknown order: the database is being rebuilt."""
-    known = state.phase is not Phase.NEW or state.in_flight
-    return None if known else "no charge of this order is known here yet"
+def too_early(state: Payment, report: Any) -> str | None:
+    """Return what a report has to wait for: that the order is known, which it is not while the
+    database is rebuilt; a dispute also for the capture of the money that it is about."""
+    if state.phase is Phase.NEW and not state.in_flight:
+        return "no charge of this order is known here yet"
+    if isinstance(report, Disputed) and not state.charge(report.charge_id) and state.asking:
+        return "the capture of the disputed charge is not booked here yet"
+    return None
 
 
 def _captured(data: Mapping[str, Any]) -> tuple[str, Captured]:

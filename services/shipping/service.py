@@ -72,7 +72,7 @@ def webhook(secrets: Secrets, clock: Clock) -> Callable[[WebhookPort[Shipment]],
     return signed_webhook("carrier", secrets, clock, REPORTS, _too_early)
 
 
-def _too_early(state: Shipment) -> str | None:
+def _too_early(state: Shipment, report: Any) -> str | None:
     return "the label of this order is not stored here yet" if awaits_label(state) else None
 
 

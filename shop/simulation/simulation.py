@@ -15,7 +15,7 @@ from sagakit.flow.model import Flows
 from sagakit.identity import saga_key
 from sagakit.store.ports import Participant, Store
 from schemas import CONTRACT
-from services.payment.ledger import Phase as PaymentPhase
+from services.payment.service import too_early
 from services.shipping.decide import awaits_label
 from shop.simulation import participants
 from shop.simulation.outside import ShopOutside
@@ -78,11 +78,11 @@ class OrderSimulation(Simulation[ShopOutside, OrderStory]):
         """Place an order, and schedule what people do to it."""
         begin(world, story)
 
-    def webhook_too_early(self, participant: str, state: Any) -> bool:
+    def webhook_too_early(self, participant: str, state: Any, report: Any) -> bool:
         """Return whether the label or the charge that a webhook tells of is not known yet."""
         if participant == "shipping":
             return awaits_label(state)
-        return state.phase is PaymentPhase.NEW and not state.in_flight
+        return too_early(state, report) is not None
 
     def wrong_store(self, participant: str, store: Any) -> str:
         """Return the SKU whose stock is negative, if any."""

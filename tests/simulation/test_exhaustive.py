@@ -115,7 +115,7 @@ class Scene:
             found += [partial(self.repeat, m) for m in self.delivered]
         found += [self.call] if process.due_effects() else []
         found += [process.settle] if process.answers else []
-        if self.world.later and not self.world.webhook_too_early(self.node, SAGA):
+        if self.world.later and not self.world.webhook_too_early(self.node, SAGA, None):
             found += [partial(self.call_back, item) for item in self.world.later]
         return found
 

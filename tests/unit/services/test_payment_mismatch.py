@@ -27,6 +27,7 @@ from services.payment.ledger import (
     evolve,
     look_effect,
 )
+from services.payment.service import too_early
 from tests.unit.services.payment_examples import (
     CAPTURED,
     CHARGE,
@@ -194,3 +195,25 @@ def test_a_dispute_takes_no_more_than_is_left_of_its_charge(odd: Callback) -> No
 def test_what_a_dispute_took_is_not_refunded_as_well() -> None:
     lost = MATRIX.given("captured").when(disputed("lost", 1000)).state()
     lost.when(undo()).then(replace(STARTED, amount_minor=1500), effects=[refund(1, "ch1", 1500)])
+
+
+@pytest.mark.parametrize(
+    ("state", "in_flight", "charge_id", "waits"),
+    [
+        ("new", CHARGE_KEY, "ch1", True),
+        ("review", CHARGE_KEY, "ch1", True),
+        ("pending", None, "ch1", True),
+        ("declined", LOOK.key, "ch1", True),
+        ("declined", None, "ch1", False),
+        ("captured", None, "ch1", False),
+        ("captured", None, "ch9", False),
+    ],
+)
+def test_a_dispute_is_taken_when_the_capture_of_its_charge_is_booked(
+    state: str, in_flight: str | None, charge_id: str, waits: bool
+) -> None:
+    """Given a dispute whose webhook overtakes what is told of the charge; then it is delivered
+    again until the books have the money that it takes. Nothing is awaited of a foreign charge."""
+    known = replace(MATRIX.given(state).state, in_flight=frozenset({in_flight} - {None}))
+    report = Disputed("dp1", charge_id, 2500, "EUR", "lost")
+    assert (too_early(known, report) is not None) == waits

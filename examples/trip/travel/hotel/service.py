@@ -1,6 +1,7 @@
 """Composition root of hotel. It holds no business rules."""
 
 from pathlib import Path
+from typing import Any
 
 from pydantic import AnyHttpUrl
 
@@ -56,7 +57,7 @@ def build(settings: HotelSettings) -> Service[Hotel]:
     )
 
 
-def too_early(state: Hotel) -> str | None:
+def too_early(state: Hotel, report: Any) -> str | None:
     """Return what a report has to wait for: the answer to the hold that it may be about."""
     waits = state.phase is Phase.NEW or hold_pending(state)
     return "the answer to a hold is still to come" if waits else None

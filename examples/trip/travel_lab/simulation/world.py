@@ -92,9 +92,9 @@ class TripSimulation(Simulation[TravelOutside, TripStory]):
         """Return new suppliers."""
         return TravelOutside(rng, later, trouble)
 
-    def webhook_too_early(self, participant: str, state: Any) -> bool:
+    def webhook_too_early(self, participant: str, state: Any, report: Any) -> bool:
         """Return whether a report would come before the answer to the hold that it is about."""
-        return too_early(state) is not None
+        return too_early(state, report) is not None
 
     def stories(
         self, seed: int, numbers: Iterable[int], flows: Flows, *, people: bool
