@@ -57,7 +57,7 @@ def postgres_process(
     return ProcessSpec(
         name="postgres",
         command=(
-            *_as_unprivileged(binaries, data),
+            *_as_unprivileged(binaries, data, *([wal] if wal else [])),
             str(binaries / "postgres"),
             "-D",
             str(data),
@@ -125,9 +125,14 @@ def _initdb(binaries: Path, data: Path, wal: Path | None, password: str) -> None
     aside.mkdir(parents=True, mode=0o700)
     given = data.with_name(f"{data.name}.given")
     write_private(given, password)
+    owned = [aside, given]
+    if wal is not None:
+        shutil.rmtree(wal, ignore_errors=True)
+        wal.mkdir(mode=0o700)
+        owned.append(wal)
     if os.geteuid() == 0:
         user = _unprivileged_user()
-        for path in (aside, given):
+        for path in owned:
             os.chown(path, user.pw_uid, user.pw_gid)
     options = [
         "--auth=scram-sha-256",
@@ -137,11 +142,10 @@ def _initdb(binaries: Path, data: Path, wal: Path | None, password: str) -> None
         "--no-instructions",
     ]
     if wal is not None:
-        shutil.rmtree(wal, ignore_errors=True)
         options.append(f"--waldir={wal}")
     done = subprocess.run(
         [
-            *_as_unprivileged(binaries, aside),
+            *_as_unprivileged(binaries, *owned),
             binaries / "initdb",
             "-D",
             aside,
