@@ -95,6 +95,7 @@ class _LazyGroup(click.Group):
         module, _ = COMMANDS[cmd_name]
         command = getattr(importlib.import_module(f"saga_cli.{module}"), cmd_name)
         assert isinstance(command, click.Command)
+        _log_to_stderr()
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -119,6 +120,12 @@ class _LazyGroup(click.Group):
         except click.ClickException as error:
             error.message = printable(error.message)
             raise
+
+
+def _log_to_stderr() -> None:
+    """Keep log lines apart from a command's answer, which others may read."""
+    if structlog := sys.modules.get("structlog"):  # its import is slow, and many commands log not
+        structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 
 
 def _listed() -> Mapping[str, str]:

@@ -31,6 +31,7 @@ from sagakit.messages.envelope import Record
 from sagakit.store.ports import Participant
 from sagakit.store.postgres import engine_for
 from sagakit.store.rebuild import differences, rebuild
+from sagakit.telemetry.logs import configure
 
 NOT_REBUILT = {"rebuilt": False}
 """The `info` of a table or column that holds no state: no event carries it, or it is about reading.
@@ -165,5 +166,6 @@ def _empty_database(beside: str) -> Iterator[str]:
 
 def main() -> None:
     """Run the comparison in the separate process; see the module."""
+    configure(json=True, participant="rebuild", level="CRITICAL")
     stack: Mapping[str, Any] = json.load(sys.stdin)
     json.dump([asdict(rebuilt) for rebuilt in compare(stack)], sys.stdout)
