@@ -95,19 +95,20 @@ stream_offset = Table(
     Column("topic_id", Text, info={"rebuilt": False}),
 )
 
+# What could not be read of a record is told by the client that tried, each in its own words.
 monitor_unreadable = Table(
     "monitor_unreadable",
     metadata,
     Column("topic", Text, primary_key=True),
     Column("partition", Integer, primary_key=True),
     Column("offset", BigInteger, primary_key=True),
-    Column("at", _TIME, nullable=False),
+    Column("at", _TIME, nullable=False, info={"rebuilt": False}),
     Column("code", Text, nullable=False),
-    Column("error", Text, nullable=False),
+    Column("error", Text, nullable=False, info={"rebuilt": False}),
     Column("saga", _SAGA_KEY, nullable=False),
     Column("record_key", LargeBinary),
     Column("value", LargeBinary),
-    Column("headers", Text, nullable=False),
+    Column("headers", Text, nullable=False, info={"rebuilt": False}),
 )
 
 intervention = Table(

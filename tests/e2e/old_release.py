@@ -2,7 +2,8 @@
 
 The services that were there then, with the flow file and the schemas that were released, and the
 event classes made from them: it knows neither `order/3` nor a loyalty card, as little as it knows
-their bytes. Kit and deciders are today's, so events that only these name are there as well.
+their bytes. Kit and deciders are today's, so events that only these name are there as well, and
+what only these say in an event that was released is left out of it (`LATER`).
 """
 
 import os
@@ -10,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 
 from sagakit.contract.files import read_set
@@ -27,6 +29,31 @@ OF_TODAY = """    if order.loyalty_card is not None:
 """
 """What the services of then did not ask: of facts there were not."""
 _OLD_SET = read_set(RELEASED)
+LATER = {
+    name: {
+        field.name: field.default
+        for field in fields(EVENT_TYPES[name])
+        if field.name not in {known["name"] for known in _OLD_SET[name]["fields"]}
+    }
+    for name in sorted(EVENT_TYPES.keys() & _OLD_SET)
+}
+"""Event -> the fields that it did not have then, with their defaults."""
+WITHOUT_LATER = """
+
+def _without_later(event, later):
+    made = event.__init__
+
+    def init(self, **given):
+        made(self, **{name: value for name, value in given.items() if name not in later})
+
+    event.__init__ = init
+    for name, default in later.items():
+        setattr(event, name, default)
+
+
+for _name, _later in LATER.items():
+    _without_later(globals()[_name], _later)
+"""
 CONTRACT = join(
     load_platform(),
     Contract({name: EVENT_TYPES[name] for name in EVENT_TYPES.keys() & _OLD_SET}, _OLD_SET),
@@ -62,6 +89,8 @@ def tree(at: Path) -> Path:
         cwd=at,
         env={**os.environ, **environment(at)},
     )
+    with (at / "schemas" / "events.py").open("a") as events:
+        events.write(WITHOUT_LATER.replace("LATER", repr(LATER)))
     return at
 
 
