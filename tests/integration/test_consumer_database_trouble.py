@@ -106,7 +106,8 @@ def test_a_right_that_was_revoked_is_waited_for(
     place: Place, owner: psycopg.Connection[Any]
 ) -> None:
     role = sql.Identifier(ROLE)
-    owner.execute(sql.SQL("CREATE ROLE {} LOGIN").format(role))
+    password = sql.Literal(owner.info.password)
+    owner.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(role, password))
     owner.execute(sql.SQL("GRANT ALL ON ALL TABLES IN SCHEMA public TO {}").format(role))
     owner.execute(sql.SQL("GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {}").format(role))
     user = owner.info.user
