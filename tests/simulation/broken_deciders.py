@@ -15,6 +15,7 @@ from services.payment.ledger import (
     ALIVE,
     Captured,
     Declined,
+    Disputed,
     NothingLeft,
     Payment,
     RefundFailed,
@@ -147,6 +148,20 @@ def failed_refund_ignored(decide: Any, state: Payment, trigger: Trigger, now: An
     if isinstance(trigger, Callback | EffectResult) and isinstance(trigger.result, RefundFailed):
         return NOTHING
     return decide(state, trigger, now)  # type: ignore[no-any-return]
+
+
+def loss_ignored(decide: Any, state: Payment, trigger: Trigger, now: Any) -> Decision:
+    """A dispute that is lost is the provider's business."""
+    lost = isinstance(trigger, Callback) and isinstance(trigger.result, Disputed)
+    if lost and trigger.result.status == "lost":  # type: ignore[union-attr]
+        return NOTHING
+    return decide(state, trigger, now)  # type: ignore[no-any-return]
+
+
+def overtakes(state: Payment, report: Any) -> str | None:
+    """A dispute is taken before its charge is in the books."""
+    known = state.phase is not PaymentPhase.NEW or state.in_flight
+    return None if known else "unknown"
 
 
 def refusal_ignored(decide: Any, state: Payment, trigger: Trigger, now: Any) -> Decision:

@@ -15,7 +15,7 @@ from sagakit.handling.handler import Disposition, HandlingResult
 from sagakit.handling.parking import undecodable_message
 from sagakit.messages.envelope import EffectRow, Lease, Message, OutboxRow, ParkedRow, Record
 from sagakit.store.commit_queue import Commit, CommitQueue
-from sagakit.store.ports import Changes, InboxRow
+from sagakit.store.ports import START, Changes, InboxRow
 from services.inventory.decide import Reservation
 from services.inventory.store import MemoryInventoryStore, WorkingSet, skus_of
 
@@ -212,3 +212,14 @@ def pending_is_over(ask: Any, node: Node, row: EffectRow) -> Any:
         return ask(node, row)
     except ResultPending:
         return None
+
+
+def any_queue_awaits_start(inbox_row: InboxRow) -> bool:
+    """A start event binds its saga, also behind a record that may be an earlier one."""
+    return inbox_row.gap == START or (inbox_row.parked > 0 and inbox_row.facts is None)
+
+
+def last_start_counts(start: Any, routing: Any, message: Message, label: str, known: Any) -> Any:
+    """Whoever starts a saga again says what it is from then on."""
+    known.facts = None
+    return start(routing, message, label, known)

@@ -11,12 +11,14 @@ import saga_monitor.ingest.watermark
 import saga_monitor.saga.deadlines
 import sagakit.handling.handler
 import services.payment.captures
+import shop.simulation.simulation
 from saga_lab.simulation.node import Node
 from saga_lab.simulation.process import SimulatedProcess
 from saga_lab.simulation.runner import run_seed
 from sagakit.decider import Effect
 from sagakit.errors import Undecodable, UnregisteredSchema
 from sagakit.flow.routing import Router
+from sagakit.handling.binding import BatchRouting
 from sagakit.store.commit_queue import CommitQueue
 from sagakit.store.loaded_states import LoadedStates
 from sagakit.store.memory import _MemoryTransaction
@@ -53,6 +55,7 @@ def _m(name: str, breaks: str, within: int, *plants: Plant) -> Mutant:
 
 HANDLER: Any = sagakit.handling.handler
 CAPTURES: Any = services.payment.captures
+PLAYED: Any = shop.simulation.simulation
 PROCESS: Any = saga_lab.simulation.process
 TX = _MemoryTransaction
 MUTANTS = (
@@ -309,6 +312,30 @@ MUTANTS = (
         "an order counts as shipped while a parcel waits",
         40,
         deciding("shipping", deciders.first_parcel_is_all),
+    ),
+    _m(
+        "a dispute is taken before the capture of its charge",
+        "the books hold money that the customer's bank took back",
+        60,
+        instead(PLAYED, "too_early", deciders.overtakes),
+    ),
+    _m(
+        "a lost dispute is not booked",
+        "the books hold money that the customer's bank took back",
+        60,
+        deciding("payment", deciders.loss_ignored),
+    ),
+    _m(
+        "a start event binds behind one that could not be read",
+        "participants carry out two different orders under one number",
+        60,
+        instead(HANDLER, "_awaits_start", broken.any_queue_awaits_start),
+    ),
+    _m(
+        "the last start event says what a saga is",
+        "a second order under a number that is taken is carried out",
+        60,
+        around(BatchRouting, "_start", broken.last_start_counts),
     ),
     _m(
         "event ids random",
