@@ -343,23 +343,16 @@ MUTANTS = (
         10,
         instead(HANDLER, "derive_id", broken.random_id),
     ),
-)
-
-EQUIVALENT = (
     _m(
         "undo not answered again",
-        "nothing here: no event is ever lost in this world, so no chain of undos is broken; that a "
-        "repeated undo is answered is held by the unit tests of each participant. It was seen when "
-        "a repeated undo was what asked about a pending refund, which is asked by itself now",
+        "an undo that is asked for again after a failed refund never ends",
         40,
         deciding("payment inventory shipping", deciders.no_repeat),
     ),
     _m(
         "parked records handled newest first",
-        "nothing: what is not next in its sequence is parked again, and the redrive goes on until "
-        "none moves; records without a sequence may come in any order",
+        "participants carry out two different orders under one number",
         40,
         around(TX, "parked", broken.queue_reversed),
     ),
 )
-"""Planted, and nobody could ever see it."""

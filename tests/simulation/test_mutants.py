@@ -6,7 +6,7 @@ from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
-from tests.simulation.mutants import EQUIVALENT, MUTANTS, Mutant
+from tests.simulation.mutants import MUTANTS, Mutant
 
 Found = dict[str, int | None]
 
@@ -14,13 +14,13 @@ Found = dict[str, int | None]
 @pytest.fixture(scope="module")
 def found() -> Found:
     """Mutant -> seeds it took, None where nothing was found; printed as a table."""
-    every = (*MUTANTS, *EQUIVALENT)
     with ProcessPoolExecutor(os.cpu_count()) as pool:
-        return dict(zip([m.name for m in every], pool.map(_caught, range(len(every))), strict=True))
+        numbers = range(len(MUTANTS))
+        return dict(zip([m.name for m in MUTANTS], pool.map(_caught, numbers), strict=True))
 
 
 def _caught(number: int) -> int | None:
-    return (*MUTANTS, *EQUIVALENT)[number].caught()
+    return MUTANTS[number].caught()
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: m.name)
@@ -28,8 +28,3 @@ def test_a_planted_bug_is_found(mutant: Mutant, found: Found, tell: Callable[[st
     seeds = found[mutant.name] or "-"
     tell(f"{mutant.name:45} {seeds:>4} of {mutant.within:3} seeds: {mutant.breaks}")
     assert found[mutant.name], f"{mutant.name}: {mutant.within} seeds, and nothing found"
-
-
-@pytest.mark.parametrize("mutant", EQUIVALENT, ids=lambda m: m.name)
-def test_what_is_called_equivalent_is(mutant: Mutant, found: Found) -> None:
-    assert found[mutant.name] is None, f"{mutant.name} can be seen: it belongs to MUTANTS"
