@@ -25,9 +25,10 @@ COUNT = 7
 TEMPLATES = {
     "payment": [
         "insert into inbox (key) values ('order/t-1'), ('order/t-2')",
-        "insert into payment (saga, phase, order_ref, reason, charges, refunds) "
-        "values ('order/t-1', 'captured', 'a', '', '[]', '[]'), "
-        "('order/t-2', 'captured', 'b', '', '[]', '[]')",
+        "insert into payment "
+        "(saga, phase, order_ref, reason, charges, refunds, failed, disputes) "
+        "values ('order/t-1', 'captured', 'a', '', '[]', '[]', '[]', '{}'), "
+        "('order/t-2', 'captured', 'b', '', '[]', '[]', '[]', '{}')",
     ],
     "monitor": [
         "insert into saga (saga, status, partition, next_deadline, updated_at) "
