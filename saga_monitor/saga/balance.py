@@ -4,10 +4,9 @@ The flow file declares balances and what a completed and a cancelled saga must h
 status, no more may be removed than was added.
 
 Movements take time, so a balance that contradicts the outcome becomes an imbalance only when it has
-not moved for a while: for the deadline of its step, counted from its last movement. No step waits
-for the last movement of a balance without one, so that is given the longest deadline of the flow
-version, counted from the saga's end at the earliest. A balance that has to be zero is counted from
-the end as well, since it may be emptied after it.
+not moved for a while: for the deadline of its step, counted from its last movement, and from the
+saga's end at the earliest where that is what the balance contradicts. No step waits for the last
+movement of a balance without one, so that is given the longest deadline of the flow version.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +17,7 @@ from saga_monitor.saga.facts import Fact, Saga, emission_id
 from saga_monitor.saga.flow_plan import Plan
 from saga_monitor.saga.view import CONSERVATION, Imbalance, KindBalance, Status
 from sagakit.flow.balance_totals import BalanceTotals, sum_up
-from sagakit.flow.balances import ZERO, Balance, Movement
+from sagakit.flow.balances import ANY, Balance, Movement
 from sagakit.flow.model import Flow
 
 LISTED = "listed"
@@ -96,7 +95,7 @@ def _is_kept(facts: FactsByType, balance: Balance) -> bool:
 def _last(saga: Saga, plan: Plan, facts: FactsByType, balance: Balance, status: Status) -> Fact:
     """Return the fact from which the time for further movements counts."""
     types = set(balance.paths)
-    if balance.step is None or balance.rule(status) == ZERO:
+    if balance.step is None or balance.rule(status) != ANY:
         types |= plan.endings.union(step.done for step in plan.steps)
     found = [fact for type_ in types for fact in facts.get(type_, ())]
     return max(found or saga.facts.values(), key=lambda f: (f.at, f.id))
