@@ -22,6 +22,7 @@ from sagakit.errors import TopicRecreated
 from sagakit.messages.envelope import LOGGED_AT, Envelope, Record
 from sagakit.service.settings import ServiceSettings
 from sagakit.store.postgres import engine_for
+from sagakit.store.schema import skipped_record
 from schemas import FLOWS
 from tests.monitor import CODEC, captured
 
@@ -54,6 +55,7 @@ class Topics:
 def engine(database_url: str) -> Iterator[Engine]:
     engine = engine_for(database_url)
     metadata.create_all(engine)
+    skipped_record.create(engine)
     with engine.begin() as connection:
         store.reset(connection, {PAYMENT: 100, ORDER: 7})
     yield engine

@@ -96,3 +96,11 @@ def test_a_case_about_money_is_opened_again_only_about_other_amounts() -> None:
 def test_a_late_capture_that_is_given_back_in_time_is_no_case() -> None:
     saga = saga_of(*DONE, 100, *SECOND, 200, *BACK)
     assert findings(saga, 10**7) == []
+
+
+def test_money_that_went_before_the_end_counts_from_the_end() -> None:
+    """Given money that was lost while the order was held up; when it completes all the same; then
+    it is a case once a completed order without money has had its time."""
+    saga = saga_of(*PAID, *BACK, 400, "ShipmentPickedUp", "ShippedMailSent")
+    assert findings(saga, 699) == []
+    assert len(findings(saga, 701)) == 1
