@@ -34,9 +34,11 @@ from tests.toy_saga import (
     Ticked,
     Wire,
     create_tables,
+    mark_started,
     participant,
     schema_of,
     table_store,
+    toy,
 )
 
 NOTE = {"name": "note", "type": ["null", "string"], "default": None}
@@ -105,6 +107,7 @@ class Reader:
         self._engine, self._codec = engine, codec(double)
         router = Router(FLOWS, "counter")
         database: PostgresDatabase[Count] = PostgresDatabase(engine, table_store(), lambda: NOW)
+        mark_started(database, [toy("a")])
         self.handler: Handler[Count] = Handler(
             participant(table_store()), database, router, self._codec, lambda: NOW
         )
