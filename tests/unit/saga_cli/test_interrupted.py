@@ -33,6 +33,7 @@ def test_a_command_ends_whatever_it_waits_for(
             env={**os.environ, **known},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            preexec_fn=_heed_interrupts,
         )
         try:
             connection, _ = silent.accept()
@@ -44,3 +45,8 @@ def test_a_command_ends_whatever_it_waits_for(
         finally:
             process.kill()
             process.wait()
+
+
+def _heed_interrupts() -> None:
+    """As at a terminal: what a shell starts in the background ignores Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
