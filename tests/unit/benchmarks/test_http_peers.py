@@ -126,7 +126,9 @@ def test_a_signed_pickup_names_its_order() -> None:
 
 
 @pytest.mark.parametrize(
-    "signature", ["", "t=x,v1=y", sign("other", b"{}", int(time.time())), sign(SECRET, b"{}", 1)]
+    "signature",
+    ["", "t=x,v1=y", sign("other", b"{}", int(time.time())), sign(SECRET, b"{}", 1)],
+    ids=["none", "no signature", "another secret", "old"],
 )
 def test_a_webhook_with_a_wrong_or_old_signature_is_refused(signature: str) -> None:
     with pytest.raises(http_requests.Refused) as refused:
