@@ -132,8 +132,19 @@ class RelatedJson(TypedDict):
     led_to: list[str]
 
 
+class PointJson(TypedDict):
+    """Holds the moment that a past saga stands for, see `saga_monitor.saga.time_travel`."""
+
+    at: Time
+    basis: str
+    events: int
+    later: int
+    unread: int
+    complete: bool
+
+
 class SagaJson(TypedDict):
-    """Holds one saga of `GET /sagas/FLOW/ID`."""
+    """Holds one saga of `GET /sagas/FLOW/ID`. point: given for a past saga."""
 
     saga: str
     flow: str
@@ -149,6 +160,7 @@ class SagaJson(TypedDict):
     blocked_by: CauseJson | None
     links: RelatedJson
     balances: list[BalanceJson]
+    point: NotRequired[PointJson]
 
 
 class ListedInterventionJson(TypedDict):

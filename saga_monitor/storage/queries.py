@@ -102,7 +102,7 @@ FLOWS = text(f"""
               FROM saga WHERE flow IS NOT NULL GROUP BY 1, 2, 3) AS counted
     ) AS found GROUP BY 1 ORDER BY 1
 """)
-_EVENT = 'event_id, type, source, seq, at, causation, partition, "offset", detail'
+_EVENT = 'event_id, type, source, seq, at, read_at, causation, partition, "offset", detail'
 TIMELINE = text(f"""
     SELECT {_EVENT} FROM {live_and_history("timeline", f"saga, {_EVENT}")}
     WHERE saga = :saga
@@ -111,6 +111,7 @@ FACTS = text(f"""
     SELECT facts::text FROM {live_and_history("saga", "saga, facts")}
     WHERE saga = :saga
 """)
+PRESENT_TIME = text("SELECT clock_timestamp()")
 IS_HISTORY = text("SELECT EXISTS (SELECT FROM saga_history WHERE saga = :saga)")
 UNREADABLE = text("""
     SELECT topic, partition, "offset", at, code, error, saga, encode(record_key, 'escape') AS key,
@@ -238,6 +239,12 @@ def flows(connection: Connection) -> list[Count]:
 def timeline(connection: Connection, saga: str) -> list[Row]:
     """Return the events of a saga, unsorted: `Saga.timeline` sorts."""
     return _rows(connection, TIMELINE, saga=saga)
+
+
+def present_time(connection: Connection) -> datetime:
+    """Return the time of the database's clock, which says when an event was read."""
+    found: datetime = connection.execute(PRESENT_TIME).scalar_one()
+    return found
 
 
 def unreadable(connection: Connection, limit: int) -> list[Row]:

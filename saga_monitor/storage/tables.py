@@ -16,6 +16,7 @@ from sqlalchemy import (
     Table,
     Text,
     false,
+    func,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB, UUID
@@ -84,6 +85,8 @@ timeline = Table(
     Column("partition", Integer, nullable=False),
     Column("offset", BigInteger, nullable=False),
     Column("detail", JSONB, nullable=False),
+    # PostgreSQL sets it at the insert, so it costs no parameter: when the monitor read the event.
+    Column("read_at", _TIME, nullable=False, server_default=func.now(), info={"rebuilt": False}),
 )
 
 stream_offset = Table(

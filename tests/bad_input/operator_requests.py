@@ -2,6 +2,8 @@
 
 from tests.bad_input.case import Call, Case, raw
 
+KNOWN = "/sagas/order/well-known"
+"""A saga of which the monitor has read the start event."""
 MONITOR, ADMIN = "monitor, API", "order, admin"
 OPERATORS = (
     Case(
@@ -18,6 +20,55 @@ OPERATORS = (
         Call("GET", "/sagas?status=lost"),
         "422",
         ("query.status", "not 'lost'"),
+    ),
+    Case(
+        "a past that is no time",
+        MONITOR,
+        Call("GET", f"{KNOWN}?at=yesterday"),
+        "422",
+        ("at: 'yesterday' is not a time", "date, time and zone"),
+    ),
+    Case(
+        "a past without a zone",
+        MONITOR,
+        Call("GET", f"{KNOWN}?at=2026-11-26T05:28:41"),
+        "422",
+        ("at: '2026-11-26T05:28:41' has no time zone", "2026-11-26T05:28:41Z"),
+    ),
+    Case(
+        "a past that is to come",
+        MONITOR,
+        Call("GET", f"{KNOWN}?at=2999-01-01T00:00:00Z"),
+        "422",
+        ("2999-01-01T00:00:00Z is in the future", "ask for a time up to now"),
+    ),
+    Case(
+        "a past before the saga",
+        MONITOR,
+        Call("GET", f"{KNOWN}?at=1999-01-01T00:00:00Z"),
+        "404",
+        ("the log had no event of saga order/well-known at 1999", "ask for a time from then on"),
+    ),
+    Case(
+        "a past before the saga was read",
+        MONITOR,
+        Call("GET", f"{KNOWN}?at=1999-01-01T00:00:00Z&basis=read"),
+        "404",
+        ("the monitor had read no event", "ask for a time from then on"),
+    ),
+    Case(
+        "a past on an unknown basis",
+        MONITOR,
+        Call("GET", f"{KNOWN}?at=2026-11-26T05:28:41Z&basis=guess"),
+        "422",
+        ("query.basis", "not 'guess'"),
+    ),
+    Case(
+        "the past of an unknown saga",
+        MONITOR,
+        Call("GET", "/sagas/order/never?at=2026-11-26T05:28:41Z"),
+        "404",
+        ("no event of saga 'order/never'", "check the id"),
     ),
     Case(
         "limit below one",

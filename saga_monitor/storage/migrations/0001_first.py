@@ -67,6 +67,7 @@ def _create_sagas() -> None:
         sa.Column("partition", sa.Integer, nullable=False),
         sa.Column("offset", sa.BigInteger, nullable=False),
         sa.Column("detail", JSONB, nullable=False),
+        sa.Column("read_at", TIME, nullable=False, server_default=sa.func.now()),
     )
 
 
