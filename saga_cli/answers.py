@@ -235,6 +235,65 @@ class ReconciliationReportJson(TypedDict):
     findings: list[FindingJson]
 
 
+class FlowChangeJson(TypedDict):
+    """Holds a value that an edited flow file changes."""
+
+    path: str
+    was: str | None
+    now: str | None
+
+
+class HeldBalanceJson(TypedDict):
+    """Holds what a saga held of a balance when an undo was asked for, and at its end."""
+
+    name: str
+    kind: str
+    held: int
+    held_at_end: int
+
+
+class DifferenceJson(TypedDict):
+    """Holds an action that two flows do not have at the same time."""
+
+    act: str
+    subject: str
+    change: str
+    at: Time | None
+    was_at: Time | None
+    balances: list[HeldBalanceJson]
+
+
+class JudgedSagaJson(TypedDict):
+    """Holds a saga with its differences."""
+
+    saga: str
+    flow: str
+    status: str
+    started_at: Time | None
+    ended_at: Time | None
+    differences: list[DifferenceJson]
+
+
+class PlaceJson(TypedDict):
+    """Holds the place of a saga in the order of starts."""
+
+    started_at: Time
+    saga: str
+
+
+class BacktestPageJson(TypedDict):
+    """Holds the answer of `POST /backtests`."""
+
+    flow: str
+    since: Time
+    until: Time
+    changes: list[FlowChangeJson]
+    judged: int
+    unjudged: dict[str, int]
+    sagas: list[JudgedSagaJson]
+    next: PlaceJson | None
+
+
 def link_mismatch(links: Any) -> str | None:
     """Return what differs from a tree: one root first, each other saga after its cause."""
     if found := mismatch(list[LinkJson], links):

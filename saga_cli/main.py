@@ -57,6 +57,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "Print everything known about a saga as JSON; in `tests/evidence` it becomes a test.",
     ),
     "flows": ("monitor.flows", "List flow versions with the number of sagas in flight on each."),
+    "backtest": (
+        "monitor.backtest",
+        "Tell what the monitor would have done under an edited flow file.",
+    ),
     "reconcile": (
         "monitor.reconcile",
         "Compare the ledgers of the outside world with the participants' books.",

@@ -23,6 +23,7 @@ from saga_monitor.ingest.projection import Projection
 from saga_monitor.ingest.unknown_records import UnknownRecords
 from saga_monitor.ingest.watermark import CLOCK_TOPIC
 from saga_monitor.metrics import HELP, Meter, Position
+from saga_monitor.operations.backtest import Backtester
 from saga_monitor.operations.blocker_probe import BlockerProbe, GroupPositions
 from saga_monitor.operations.case_watch import CaseWatch
 from saga_monitor.operations.commands import CommandHandler
@@ -171,6 +172,7 @@ class Monitor:
             lambda: self.watch.watermark,
             BlockerProbe(self.engine, settings.participants, flows, positions.of_participant),
         )
+        self.backtester = Backtester(self.sagas, contract)
         self.commands = CommandHandler(self.sagas, emitter, self.relay.wake, settings.now)
         self.archiver = Archiver(
             self.engine, self.sagas.log_time, timedelta(seconds=settings.history_after_s)
@@ -217,7 +219,7 @@ class Monitor:
             "stream": lambda: None if self.reader.running else "the stream does not read yet",
             **checks_of(self.engine),
         }
-        routes = (*routers(self.sagas, self.commands), self.reconciler.routes())
+        routes = (*routers(self.sagas, self.commands, self.backtester), self.reconciler.routes())
         access = self.settings.access
         return make_app("monitor", checks, *routes, health=health, access=access)
 

@@ -140,6 +140,9 @@ Index(
     HISTORY[saga].c.updated_at.desc().nulls_last(),
 )
 
+# For back-tests, in the order of the starts.
+Index("saga_history_started", HISTORY[saga].c.flow, HISTORY[saga].c.started_at)
+
 # Partial indexes for batches and caused sagas: few events name either.
 for _table in (timeline, HISTORY[timeline]):
     for _name in ("batch_id", "caused_by"):

@@ -133,6 +133,7 @@ def _create_indexes() -> None:
         postgresql_include=["version", "saga"],
     )
     op.create_index("saga_history_status", "saga_history", ["status", NEWEST])
+    op.create_index("saga_history_started", "saga_history", ["flow", "started_at"])
     op.create_index("intervention_status", "intervention", ["status", "opened_at"])
     op.create_index("ix_recorded_command_at", "recorded_command", ["at"])
     for table in ("timeline", "timeline_history"):

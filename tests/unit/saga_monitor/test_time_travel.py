@@ -104,6 +104,9 @@ def test_what_was_not_read_yet_is_in_the_log_and_not_in_what_was_known() -> None
     assert types(known) == ["OrderPlaced"]
     assert (as_of.unread, as_known.unread) == (1, 1)
     assert [item.step for item in seen(known).awaited] == ["inventory"]
+    # And at the moment of reading it counts as read
+    known, as_known = at(today, read_at[reserved.id], Basis.READ, read_at)
+    assert (known, as_known.unread) == (today, 0)
 
 
 def test_a_moment_behind_which_the_log_is_unread_is_not_complete() -> None:
