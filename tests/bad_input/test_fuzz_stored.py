@@ -38,8 +38,10 @@ def of_placed_orders(events: list[Any]) -> list[Any]:
     starts = {e.order_id: placed(e.order_id) for e in events}
     with_facts = [e for e in events if getattr(e, "order", None) is not None]
     starts |= {e.order_id: replace(placed(e.order_id), order=e.order) for e in with_facts}
-    told = [replace(e, order=starts[e.order_id].order) if e in with_facts else e for e in events]
-    return [*starts.values(), *told]
+    carrying = [
+        replace(e, order=starts[e.order_id].order) if e in with_facts else e for e in events
+    ]
+    return [*starts.values(), *carrying]
 
 
 @pytest.mark.parametrize("name", SERVICES)
