@@ -65,6 +65,18 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "monitor.reconcile",
         "Compare the ledgers of the outside world with the participants' books.",
     ),
+    "replay": (
+        "monitor.replay",
+        "Replay the log into the new SHADOW, a projection beside the live one.",
+    ),
+    "shadows": (
+        "monitor.replay",
+        "List the shadows in the monitor's database, or drop one.",
+    ),
+    "diff": (
+        "monitor.diff",
+        "Compare two projections: `live`, or the names of shadows.",
+    ),
     "sim": (
         "lab.sim",
         "Simulate sagas with crashes, repeated events and lost answers; check every invariant.",

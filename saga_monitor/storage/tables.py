@@ -163,6 +163,13 @@ recorded_command = Table(
 )
 
 
+NOT_REBUILT = {"rebuilt": False}
+"""The `info` of a table or column that holds no state: no event carries it, or it is about reading.
+"""
+PROJECTED = tuple(table for table in metadata.sorted_tables if table.info != NOT_REBUILT)
+"""The tables that the projection writes: all that the topics alone restore."""
+
+
 def live_and_history(table: str, columns: str) -> str:
     """Return a subquery that reads these columns of live and history rows alike.
 
