@@ -77,6 +77,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "monitor.diff",
         "Compare two projections: `live`, or the names of shadows.",
     ),
+    "promote": (
+        "monitor.promote",
+        "Swap SHADOW with the live projection, in one transaction.",
+    ),
     "sim": (
         "lab.sim",
         "Simulate sagas with crashes, repeated events and lost answers; check every invariant.",

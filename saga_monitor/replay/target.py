@@ -59,7 +59,7 @@ NOTE_STARTS = text(f"""
     INSERT INTO stream_offset (topic, "partition", "offset", topic_id)
     SELECT topic, "partition", first, topic_id FROM {_SPAN_ROWS}
 """)
-FIND = text("SELECT request, began_at, finished_at, former_live FROM replay")
+_FIND = 'SELECT request, began_at, finished_at, former_live FROM "{schema}".replay'
 SPANS = text('SELECT topic, "partition", first, last, topic_id FROM replay_span')
 REMAINING = text("""
     SELECT s.topic, s."partition", o."offset", s.last FROM replay_span s
@@ -138,7 +138,18 @@ class Shadow:
     def state(self) -> ShadowState | None:
         """Return what the shadow says of itself, None if there is none."""
         with self._connected() as connection:
-            return _state(connection) if self._exists(connection) else None
+            return self.state_on(connection)
+
+    def state_on(self, connection: Connection) -> ShadowState | None:
+        """Return the same, by a connection to the database. Raises ShadowRefused."""
+        if not connection.execute(EXISTS, {"schema": self.schema}).scalar_one():
+            return None
+        try:
+            return ShadowState(*connection.execute(text(_FIND.format(schema=self.schema))).one())
+        except exc.SQLAlchemyError as error:
+            raise ShadowRefused(
+                f"the schema {self.schema} is no shadow; choose another name"
+            ) from error
 
     def begin(self, request: Mapping[str, Any], plan: Plan, *, restart: bool = False) -> None:
         """Make the shadow for this request, or go on with the replay of the same request.
@@ -149,10 +160,11 @@ class Shadow:
         if restart:
             self.drop()
         with self._connected() as connection:
-            if not self._exists(connection):
+            found = self.state_on(connection)
+            if found is None:
                 self._make(connection, request, plan)
                 return
-            found, spans = _state(connection), connection.execute(SPANS).all()
+            spans = connection.execute(SPANS).all()
         if found.former_live:
             raise ShadowRefused(
                 f"shadow {self.name} is the former live projection; choose another name"
@@ -214,9 +226,6 @@ class Shadow:
         with self._connected() as connection:
             connection.execute(text(f'DROP SCHEMA IF EXISTS "{self.schema}" CASCADE'))
 
-    def _exists(self, connection: Connection) -> bool:
-        return bool(connection.execute(EXISTS, {"schema": self.schema}).scalar_one())
-
     @contextmanager
     def _connected(self) -> Iterator[Connection]:
         engine = self.engine()
@@ -231,15 +240,6 @@ def shadows(engine: Engine) -> list[str]:
     """Return the names of the shadows in a database."""
     with engine.connect() as connection:
         return [name.removeprefix(PREFIX) for name in connection.execute(ALL).scalars()]
-
-
-def _state(connection: Connection) -> ShadowState:
-    try:
-        return ShadowState(*connection.execute(FIND).one())
-    except exc.SQLAlchemyError as error:
-        raise ShadowRefused(
-            "a schema of this name is there and is no shadow; choose another name"
-        ) from error
 
 
 def _told(request: Mapping[str, Any]) -> str:
