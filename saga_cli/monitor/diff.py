@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from saga_cli.monitor.projection_access import errors_told, monitor_access
+from saga_cli.monitor.projection_access import errors_explained, monitor_access
 from saga_cli.output import print_table, text
 from sagakit.foreign_text import printable, printable_value
 
 if TYPE_CHECKING:
-    from saga_monitor.replay.compare import Summary
+    from saga_monitor.replay.compare import DiffSummary
 
 DIFFERS = 1
+Written = Sequence[dict[str, Any]]
 COLUMNS = (
     text("saga", "saga"),
     text("table", "table"),
@@ -65,15 +66,15 @@ def diff(one: str, other: str, form: str, limit: int) -> None:
     A difference is a field of a row of a saga, with the event that made it. Exit status 0: they are
     equal; 1: they differ.
     """
-    from saga_monitor.replay.compare import Comparison
+    from saga_monitor.replay.compare import ProjectionDiff
     from sagakit.store.postgres import engine_for
 
     access = monitor_access()
     engine = engine_for(access.database_url)
     try:
-        with errors_told(), engine.begin() as connection:
+        with errors_explained(), engine.begin() as connection:
             projection = access.projection(engine, access.codec())
-            comparison = Comparison(connection, projection, one, other)
+            comparison = ProjectionDiff(connection, projection, one, other)
             differences = comparison.differences()
             written = [asdict(found) for found in islice(differences, limit)]
             for _ in differences:  # the others are counted
@@ -85,14 +86,14 @@ def diff(one: str, other: str, form: str, limit: int) -> None:
     sys.exit(0 if summary.equal else DIFFERS)
 
 
-def _as_table(one: str, other: str, written: Sequence[dict[str, Any]], summary: "Summary") -> None:
+def _as_table(one: str, other: str, written: Written, summary: "DiffSummary") -> None:
     if written:
         print_table(COLUMNS, (printable_value(_row(found)) for found in written))
-    for line in _told(one, other, written, summary):
+    for line in _describe(one, other, written, summary):
         click.echo(line)
 
 
-def _as_json(one: str, other: str, written: Sequence[dict[str, Any]], summary: "Summary") -> None:
+def _as_json(one: str, other: str, written: Written, summary: "DiffSummary") -> None:
     document = {
         "one": one,
         "other": other,
@@ -112,7 +113,7 @@ def _as_json(one: str, other: str, written: Sequence[dict[str, Any]], summary: "
     click.echo(printable(json.dumps(document)))
 
 
-def _as_html(one: str, other: str, written: Sequence[dict[str, Any]], summary: "Summary") -> None:
+def _as_html(one: str, other: str, written: Written, summary: "DiffSummary") -> None:
     rows = [printable_value(_row(found)) for found in written]
     keys = ("saga", "table", "row", "field", "one", "other", "event")
     body = (
@@ -122,7 +123,7 @@ def _as_html(one: str, other: str, written: Sequence[dict[str, Any]], summary: "
     click.echo(
         HTML.format(
             title=f"{escape(one)} and {escape(other)}",
-            summary="<br>".join(map(escape, _told(one, other, written, summary))),
+            summary="<br>".join(map(escape, _describe(one, other, written, summary))),
             head="".join(f"<th>{escape(column.heading)}</th>" for column in COLUMNS),
             body="\n".join(body),
         )
@@ -135,20 +136,18 @@ _WRITERS = {"table": _as_table, "json": _as_json, "html": _as_html}
 def _row(found: dict[str, Any]) -> dict[str, Any]:
     """Return a difference with its event in a line."""
     event = found["event"]
-    told = "none"
+    described = "none"
     if event is not None:
         place = f" at {event['partition']}@{event['offset']}" if event["offset"] is not None else ""
-        told = f"{event['type']} {event['id']}{place}, {event['at']}"
-    return {**found, "event": told}
+        described = f"{event['type']} {event['id']}{place}, {event['at']}"
+    return {**found, "event": described}
 
 
 def _cell(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _told(
-    one: str, other: str, written: Sequence[dict[str, Any]], summary: "Summary"
-) -> Iterator[str]:
+def _describe(one: str, other: str, written: Written, summary: "DiffSummary") -> Iterator[str]:
     rows = ", ".join(f"{table} {number:,}" for table, number in summary.rows.items())
     total = sum(summary.fields.values())
     if summary.equal:

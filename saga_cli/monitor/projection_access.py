@@ -54,7 +54,7 @@ def monitor_access() -> "MonitorAccess":
 
 
 @contextmanager
-def errors_told() -> Iterator[None]:
+def errors_explained() -> Iterator[None]:
     """Turn errors of a replay, of the brokers and of the database into those of the command."""
     from sqlalchemy import exc
 

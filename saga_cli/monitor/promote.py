@@ -2,7 +2,7 @@
 
 import click
 
-from saga_cli.monitor.projection_access import errors_told, monitor_access
+from saga_cli.monitor.projection_access import errors_explained, monitor_access
 
 
 @click.command()
@@ -21,7 +21,7 @@ def promote(shadow: str, yes: bool) -> None:
     access = monitor_access()
     if not yes:
         click.confirm(f"Make shadow {shadow} the live projection?", abort=True)
-    with errors_told():
+    with errors_explained():
         swap(Shadow(access.database_url, shadow))
     click.echo(
         f"{shadow} is the live projection now, and the former one is shadow {shadow}; start the "

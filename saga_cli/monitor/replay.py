@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import click
 
 from saga_cli.declarations import ID
-from saga_cli.monitor.projection_access import errors_told, monitor_access
+from saga_cli.monitor.projection_access import errors_explained, monitor_access
 from saga_cli.output import duration
 
 if TYPE_CHECKING:
     from saga_monitor.replay.pipeline import MonitorAccess
-    from saga_monitor.replay.source import Plan
-    from saga_monitor.replay.workers import Progress, Request
+    from saga_monitor.replay.source import ReplayPlan
+    from saga_monitor.replay.workers import ReplayProgress, ReplayRequest
 
 SHADOW = click.argument("shadow", metavar="SHADOW")
 TELL_EVERY_S = 10.0
@@ -68,13 +68,13 @@ def replay(
     the end stays the one that was planned at first.
     """
     from saga_monitor.replay.target import Shadow
-    from saga_monitor.replay.workers import Request
+    from saga_monitor.replay.workers import ReplayRequest
     from saga_monitor.replay.workers import replay as run
 
     access = monitor_access()
     chosen = tuple(name.strip() for name in topics.split(",")) if topics else None
-    request = Request(begin, end, saga, flow, chosen)
-    with errors_told():
+    request = ReplayRequest(begin, end, saga, flow, chosen)
+    with errors_explained():
         target = Shadow(access.database_url, shadow)
         plan = _plan(access, request)
         _tell_plan(plan)
@@ -97,7 +97,7 @@ def shadows(drop: str | None) -> None:
     from sagakit.store.postgres import engine_for
 
     access = monitor_access()
-    with errors_told():
+    with errors_explained():
         if drop is not None:
             target = Shadow(access.database_url, drop)
             if target.state() is None:
@@ -130,7 +130,7 @@ def _state_of(access: "MonitorAccess", name: str) -> str:
     return f"{asked}; begun {found.began_at.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}; {state}"
 
 
-def _plan(access: "MonitorAccess", request: "Request") -> "Plan":
+def _plan(access: "MonitorAccess", request: "ReplayRequest") -> "ReplayPlan":
     """Ask the brokers what lies between the bounds. Raises UsageError."""
     from saga_monitor.replay.bounds import parse_bound
     from saga_monitor.replay.source import plan_of
@@ -153,7 +153,7 @@ def _plan(access: "MonitorAccess", request: "Request") -> "Plan":
         raise click.UsageError(str(error)) from error
 
 
-def _tell_plan(plan: "Plan") -> None:
+def _tell_plan(plan: "ReplayPlan") -> None:
     topics = {topic for topic, _ in plan.spans}
     click.echo(
         f"{plan.offsets:,} records in {len(plan.spans)} partitions of {len(topics)} topics",
@@ -167,7 +167,7 @@ def _tell_plan(plan: "Plan") -> None:
         )
 
 
-def _tell_cost(access: "MonitorAccess", plan: "Plan", workers: int) -> None:
+def _tell_cost(access: "MonitorAccess", plan: "ReplayPlan", workers: int) -> None:
     from saga_monitor.replay.sample import sample
 
     found = sample(access, plan)
@@ -182,7 +182,7 @@ def _tell_cost(access: "MonitorAccess", plan: "Plan", workers: int) -> None:
     )
 
 
-def _tell_end(access: "MonitorAccess", shadow: str, done: "Progress") -> None:
+def _tell_end(access: "MonitorAccess", shadow: str, done: "ReplayProgress") -> None:
     from saga_monitor.replay.compare import fingerprint
     from sagakit.store.postgres import engine_for
 
@@ -203,7 +203,7 @@ def _tell_end(access: "MonitorAccess", shadow: str, done: "Progress") -> None:
 class _Telling:
     """Tells progress on stderr: in one line of a terminal, else now and then."""
 
-    def __init__(self, plan: "Plan") -> None:
+    def __init__(self, plan: "ReplayPlan") -> None:
         self._plan, self._terminal = plan, sys.stderr.isatty()
         self._next_s = time.monotonic() + (0 if self._terminal else TELL_EVERY_S)
 
@@ -214,7 +214,7 @@ class _Telling:
         if self._terminal:
             click.echo(err=True)
 
-    def note(self, progress: "Progress") -> None:
+    def note(self, progress: "ReplayProgress") -> None:
         """Tell how far it is, if it is time to."""
         if time.monotonic() < self._next_s:
             return
@@ -223,7 +223,7 @@ class _Telling:
         click.echo(f"\r\033[K{line}" if self._terminal else line, err=True, nl=not self._terminal)
 
 
-def progress_line(progress: "Progress", planned: int) -> str:
+def progress_line(progress: "ReplayProgress", planned: int) -> str:
     """Return a line with the share that is read, rate, remaining time and memory."""
     share = 1 - progress.left / planned if planned else 1.0
     left_s = progress.remaining_s

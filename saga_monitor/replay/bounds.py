@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from sagakit.flow.toml_values import seconds
-from sagakit.kafka.log_spans import Span
+from sagakit.kafka.log_spans import OffsetSpan
 from sagakit.messages.envelope import TopicPartitionKey
 
 Offsets = Mapping[TopicPartitionKey, int]
@@ -92,7 +92,7 @@ class LogState:
     since: Mapping[datetime, Offsets] = field(default_factory=dict)
 
 
-def spans_of(begin: Bound, end: Bound, log: LogState) -> dict[TopicPartitionKey, Span]:
+def spans_of(begin: Bound, end: Bound, log: LogState) -> dict[TopicPartitionKey, OffsetSpan]:
     """Return what is read of each partition, within what the log holds.
 
     Raises ValueError if a bound names a partition that is not read, or the end lies before the
@@ -106,7 +106,7 @@ def spans_of(begin: Bound, end: Bound, log: LogState) -> dict[TopicPartitionKey,
     for place, first in log.firsts.items():
         last = max(log.ends[place], first)
         start = min(max(starts[place], first), last)
-        found[place] = Span(start, max(min(ends[place], last), start))
+        found[place] = OffsetSpan(start, max(min(ends[place], last), start))
     return found
 
 

@@ -39,7 +39,7 @@ EXISTS = text("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = :schema)"
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class CausingEvent:
     """The event that made a difference. partition, offset: where the log has it, if it is known."""
 
     id: str
@@ -50,7 +50,7 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class FieldDifference:
     """A field that differs. row: the row's key without the saga; one, other: JSON values."""
 
     saga: str
@@ -59,11 +59,11 @@ class Difference:
     field: str
     one: Any
     other: Any
-    event: Event | None
+    event: CausingEvent | None
 
 
 @dataclass(slots=True)
-class Summary:
+class DiffSummary:
     """Numbers of a comparison.
 
     rows: compared, by table; fields: differences by table and field; sagas: with a difference;
@@ -81,7 +81,7 @@ class Summary:
         return not self.fields
 
 
-class Comparison:
+class ProjectionDiff:
     """Compares two projections by name, on a connection whose transaction is its own.
 
     Iterate once over `differences`; then `summary` is complete. Raises ShadowRefused for a name
@@ -97,9 +97,9 @@ class Comparison:
         self._scope = _scope_of(connection, self._schemas)
         self._saga = lru_cache(maxsize=64)(self._load)
         rows = {table.name: self._count(table) for table in COMPARED}
-        self.summary = Summary(rows, self._ahead())
+        self.summary = DiffSummary(rows, self._ahead())
 
-    def differences(self) -> Iterator[Difference]:
+    def differences(self) -> Iterator[FieldDifference]:
         """Yield what differs, saga by saga."""
         streams = [self._rows(table) for table in COMPARED]
         before = None
@@ -122,15 +122,15 @@ class Comparison:
             key = RowKey(table.name, row["its_saga"], rest)
             yield (key.saga, number), key, row["one"], row["other"]
 
-    def _difference(self, key: RowKey, name: str, one: Any, other: Any) -> Difference:
+    def _difference(self, key: RowKey, name: str, one: Any, other: Any) -> FieldDifference:
         row = "/".join(str(value) for value in key.rest.values())
         sagas = [self._saga(schema, key.saga) for schema in self._schemas]
         if name == "facts":
-            one, other = _events_told(*sagas), _events_told(*reversed(sagas))
+            one, other = _describe_events(*sagas), _describe_events(*reversed(sagas))
         event = self._event(key, name, *sagas) if key.table != "monitor_unreadable" else None
-        return Difference(key.saga, key.table, row, name, one, other, event)
+        return FieldDifference(key.saga, key.table, row, name, one, other, event)
 
-    def _event(self, key: RowKey, name: str, one: Saga, other: Saga) -> Event | None:
+    def _event(self, key: RowKey, name: str, one: Saga, other: Saga) -> CausingEvent | None:
         rows_of = lambda saga: self._projection.rows(saga, EVERY_PARTITION)  # noqa: E731
         fact = cause(key, name, one, other, rows_of)
         if fact is None:
@@ -142,8 +142,8 @@ class Comparison:
             )
             asked = {"saga": key.saga, "event": fact.id}
             if place := self._connection.execute(query, asked).first():
-                return Event(fact.id, fact.type, fact.at.isoformat(), *place)
-        return Event(fact.id, fact.type, fact.at.isoformat())
+                return CausingEvent(fact.id, fact.type, fact.at.isoformat(), *place)
+        return CausingEvent(fact.id, fact.type, fact.at.isoformat())
 
     def _load(self, schema: str, saga: str) -> Saga:
         query = f"SELECT facts FROM ({_both(schema, 'saga', 'saga, facts::text')}) AS known"
@@ -255,6 +255,6 @@ def _presence(key: RowKey, row: Mapping[str, Any] | None) -> str:
     return str(row.get("status") or row.get("type") or row.get("code") or row.get("added") or "")
 
 
-def _events_told(here: Saga, there: Saga) -> str:
+def _describe_events(here: Saga, there: Saga) -> str:
     only = sum(1 for id_, fact in here.facts.items() if there.facts.get(id_) != fact)
     return f"{len(here.facts)} events, {only} of them only here"

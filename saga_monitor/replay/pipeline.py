@@ -16,7 +16,7 @@ from saga_monitor.replay.source import Source, in_batches, live_log, selection, 
 from saga_monitor.replay.target import Shadow
 from saga_monitor.saga.other_deadlines import shortened
 from sagakit.contract.loader import load_contract
-from sagakit.kafka.log_spans import Span, Spans
+from sagakit.kafka.log_spans import OffsetSpan, Spans
 from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import Record, TopicPartitionKey
 from sagakit.retry import retry_transaction
@@ -29,7 +29,7 @@ Choose = Callable[[Sequence[Record]], list[Record]]
 
 @dataclass(frozen=True, slots=True)
 class MonitorAccess:
-    """Where the monitor's log and database are, and what its events and flows are.
+    """Says where the monitor's log and database are, and what its events and flows are.
 
     contracts: packages; deadlines: other than the flow files', by step.
     """
@@ -56,8 +56,8 @@ class MonitorAccess:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """What one transaction has brought: counts, bytes of records, offsets that were passed."""
+class FoldCounts:
+    """Counts what transactions have brought: records, bytes of these, offsets that were passed."""
 
     records: int = 0
     events: int = 0
@@ -65,8 +65,8 @@ class Step:
     bytes: int = 0
     offsets: int = 0
 
-    def __add__(self, other: "Step") -> "Step":
-        return Step(
+    def __add__(self, other: "FoldCounts") -> "FoldCounts":
+        return FoldCounts(
             self.records + other.records,
             self.events + other.events,
             self.unreadable + other.unreadable,
@@ -77,7 +77,7 @@ class Step:
 
 def by_partition(spans: Spans) -> dict[int, Spans]:
     """Return the units of work: partition number -> its spans on all topics."""
-    units: dict[int, dict[TopicPartitionKey, Span]] = defaultdict(dict)
+    units: dict[int, dict[TopicPartitionKey, OffsetSpan]] = defaultdict(dict)
     for place, span in spans.items():
         units[place[1]][place] = span
     return {number: units[number] for number in sorted(units)}
@@ -108,7 +108,7 @@ class Replay:
         finally:
             live.dispose()
 
-    def run_unit(self, number: int, note: Callable[[Step], None]) -> None:
+    def run_unit(self, number: int, note: Callable[[FoldCounts], None]) -> None:
         """Read what is left of one partition number; `note` is called after each transaction."""
         engine = self._shadow.engine(number)
         stop = StopSignal()
@@ -128,6 +128,6 @@ class Replay:
             engine.dispose()
 
 
-def _step(records: Sequence[Record], counts: BatchCounts, offsets: int) -> Step:
+def _step(records: Sequence[Record], counts: BatchCounts, offsets: int) -> FoldCounts:
     read = sum(len(r.value or b"") + len(r.key or b"") for r in records)
-    return Step(len(records), counts.events, counts.unreadable, read, offsets)
+    return FoldCounts(len(records), counts.events, counts.unreadable, read, offsets)

@@ -4,15 +4,15 @@ import time
 from dataclasses import dataclass
 
 from saga_monitor.replay.pipeline import MonitorAccess
-from saga_monitor.replay.source import Plan, in_batches, live_log
+from saga_monitor.replay.source import ReplayPlan, in_batches, live_log
 from sagakit.errors import RegistryUnavailable, UnprocessableRecord
-from sagakit.kafka.log_spans import Span
+from sagakit.kafka.log_spans import OffsetSpan
 from sagakit.messages.envelope import Record
 
 RECORDS = 2000
 """About as many records are read, from the beginning of each span."""
 FOLD_FACTOR = 5.0
-"""How much longer folding and writing a record takes than decoding it (docs/reports/replay.md)."""
+"""How much longer folding and writing a record takes than decoding it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +24,11 @@ class Sample:
     seconds_each: float
 
 
-def sample(access: MonitorAccess, plan: Plan) -> Sample:
+def sample(access: MonitorAccess, plan: ReplayPlan) -> Sample:
     """Read some records and decode them. Raises KafkaException and TimeoutError."""
     each = max(RECORDS // max(len(plan.spans), 1), 1)
     spans = {
-        place: Span(span.start, min(span.end, span.start + each))
+        place: OffsetSpan(span.start, min(span.end, span.start + each))
         for place, span in plan.spans.items()
     }
     found: list[Record] = []

@@ -31,8 +31,8 @@ BATCH = 4000
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What is read: the spans, and the id that each topic has now.
+class ReplayPlan:
+    """Says what is read: the spans, and the id that each topic has now.
 
     cut: the partitions read from their first record, which is not the first they ever had.
     """
@@ -47,7 +47,7 @@ class Plan:
         return sum(span.offsets for span in self.spans.values())
 
 
-def plan_of(log: LogEnds, topics: Sequence[str], begin: Bound, end: Bound) -> Plan:
+def plan_of(log: LogEnds, topics: Sequence[str], begin: Bound, end: Bound) -> ReplayPlan:
     """Ask the brokers what lies between the bounds. Raises ValueError and KafkaException."""
     times = {bound.at for bound in (begin, end) if isinstance(bound, AtTime)}
     asked = {at: log.since(topics, unix_ms(at)) for at in times}
@@ -58,7 +58,7 @@ def plan_of(log: LogEnds, topics: Sequence[str], begin: Bound, end: Bound) -> Pl
     state = LogState(log.firsts(topics), log.readable_ends(topics), since)
     spans = spans_of(begin, end, state)
     cut = [p for p, span in spans.items() if 0 < span.start == state.firsts[p]]
-    return Plan(spans, log.ids(topics), cut)
+    return ReplayPlan(spans, log.ids(topics), cut)
 
 
 def live_log(bootstrap_servers: str) -> Source:

@@ -22,10 +22,10 @@ from psycopg import sql
 from sqlalchemy import Connection, Engine, event, exc, text
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from saga_monitor.replay.source import Plan
+from saga_monitor.replay.source import ReplayPlan
 from saga_monitor.storage.tables import PROJECTED
 from sagakit.errors import SagaError
-from sagakit.kafka.log_spans import Span
+from sagakit.kafka.log_spans import OffsetSpan
 from sagakit.messages.envelope import TopicPartitionKey
 from sagakit.store.json_rows import rows_of
 from sagakit.store.postgres import engine_for
@@ -79,7 +79,7 @@ class ShadowRefused(SagaError):
 
 @dataclass(frozen=True, slots=True)
 class ShadowState:
-    """What a shadow says of itself. request: of the replay, see `pipeline.Request`."""
+    """Holds what a shadow says of itself. request: of the replay, see `workers.ReplayRequest`."""
 
     request: Mapping[str, Any]
     began_at: datetime
@@ -93,7 +93,7 @@ class Shadow:
     def __init__(self, url: str, name: str) -> None:
         if not NAME.fullmatch(name) or name == LIVE:
             raise ShadowRefused(
-                f"{name[:60]!r} is no name of a shadow; use a to z, 0 to 9 and _, a letter first, "
+                f"{name[:60]!r} is no name of a shadow; use a to z, 0 to 9 and _, first a to z, "
                 f"at most 40 of them, and not {LIVE}"
             )
         self.url, self.name, self.schema = url, name, f"{PREFIX}{name}"
@@ -151,7 +151,7 @@ class Shadow:
                 f"the schema {self.schema} is no shadow; choose another name"
             ) from error
 
-    def begin(self, request: Mapping[str, Any], plan: Plan, *, restart: bool = False) -> None:
+    def begin(self, request: Mapping[str, Any], plan: ReplayPlan, *, restart: bool = False) -> None:
         """Make the shadow for this request, or go on with the replay of the same request.
 
         restart: make it again, whatever it holds. Raises ShadowRefused if it was made by another
@@ -171,8 +171,8 @@ class Shadow:
             )
         if found.request != request:
             raise ShadowRefused(
-                f"shadow {self.name} was made by another replay ({_told(found.request)}); choose "
-                "another name, or make it again with --restart"
+                f"shadow {self.name} was made by another replay ({_describe(found.request)}); "
+                "choose another name, or make it again with --restart"
             )
         for topic, _, _, _, topic_id in spans:
             if plan.topic_ids.get(topic, topic_id) != topic_id:
@@ -181,7 +181,7 @@ class Shadow:
                     "--restart"
                 )
 
-    def _make(self, connection: Connection, request: Mapping[str, Any], plan: Plan) -> None:
+    def _make(self, connection: Connection, request: Mapping[str, Any], plan: ReplayPlan) -> None:
         """Create schema, tables and plan; indexes that only readers need come at the end."""
         connection.execute(text(f'CREATE SCHEMA "{self.schema}"'))
         for table in PROJECTED:
@@ -204,11 +204,11 @@ class Shadow:
         connection.execute(NOTE_SPANS, rows)
         connection.execute(NOTE_STARTS, rows)
 
-    def remaining(self) -> dict[TopicPartitionKey, Span]:
+    def remaining(self) -> dict[TopicPartitionKey, OffsetSpan]:
         """Return what is still to be read, by the progress that is stored with the rows."""
         with self._connected() as connection:
             rows = connection.execute(REMAINING).all()
-        return {(topic, partition): Span(at, last) for topic, partition, at, last in rows}
+        return {(topic, partition): OffsetSpan(at, last) for topic, partition, at, last in rows}
 
     def finish(self) -> None:
         """Make the indexes that readers need, and note that everything planned is read."""
@@ -242,5 +242,5 @@ def shadows(engine: Engine) -> list[str]:
         return [name.removeprefix(PREFIX) for name in connection.execute(ALL).scalars()]
 
 
-def _told(request: Mapping[str, Any]) -> str:
+def _describe(request: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in request.items() if value is not None)

@@ -17,8 +17,8 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-from saga_monitor.replay.pipeline import MonitorAccess, Replay, Step, by_partition
-from saga_monitor.replay.source import Plan
+from saga_monitor.replay.pipeline import FoldCounts, MonitorAccess, Replay, by_partition
+from saga_monitor.replay.source import ReplayPlan
 from saga_monitor.replay.target import Shadow
 from sagakit.errors import SagaError
 from sagakit.replay_mode import replaying
@@ -32,8 +32,8 @@ class ReplayFailed(SagaError):
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """What is asked for, as a person wrote it; the same request goes on with the same shadow."""
+class ReplayRequest:
+    """Holds what a person asks for, as written; the same request goes on with the same shadow."""
 
     begin: str = "earliest"
     end: str = "now"
@@ -49,14 +49,14 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class ReplayProgress:
     """How far a replay is.
 
     offsets, left: passed in this run, and still to be read; elapsed_s: since this run began;
     memory_bytes: of all its processes now.
     """
 
-    done: Step
+    done: FoldCounts
     left: int
     elapsed_s: float
     memory_bytes: int
@@ -75,19 +75,19 @@ class Progress:
         return self.left * self.elapsed_s / passed if passed else None
 
 
-Note = Callable[[Progress], None]
+Note = Callable[[ReplayProgress], None]
 
 
 def replay(
     access: MonitorAccess,
     shadow: Shadow,
-    request: Request,
-    plan: Plan,
+    request: ReplayRequest,
+    plan: ReplayPlan,
     *,
     workers: int,
     restart: bool = False,
     note: Note = lambda _: None,
-) -> Progress:
+) -> ReplayProgress:
     """Replay what is planned into the shadow, or what is left of it, and finish the shadow.
 
     Raises ShadowRefused if another replay writes into it or it was made by another request,
@@ -109,24 +109,24 @@ def replay(
 class _Count:
     def __init__(self, offsets: int, note: Note) -> None:
         self._offsets, self._note, self._began_s = offsets, note, time.monotonic()
-        self._done, self._memory = Step(), dict[int, int]()
+        self._done, self._memory = FoldCounts(), dict[int, int]()
 
-    def add(self, worker: int, step: Step, memory: int) -> None:
+    def add(self, worker: int, step: FoldCounts, memory: int) -> None:
         self._done += step
         self._memory[worker] = memory
 
-    def tell(self) -> Progress:
+    def tell(self) -> ReplayProgress:
         memory = memory_bytes() + sum(self._memory.values())
         elapsed_s = time.monotonic() - self._began_s
         left = self._offsets - self._done.offsets
-        progress = Progress(self._done, left, elapsed_s, memory)
+        progress = ReplayProgress(self._done, left, elapsed_s, memory)
         self._note(progress)
         return progress
 
 
 @contextmanager
 def _started(
-    access: MonitorAccess, shadow: Shadow, request: Request, number: int
+    access: MonitorAccess, shadow: Shadow, request: ReplayRequest, number: int
 ) -> Iterator[Sequence[Connection]]:
     """Start the workers, and end them whatever happens."""
     context = multiprocessing.get_context("spawn")

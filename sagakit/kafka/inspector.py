@@ -8,7 +8,7 @@ from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPar
 from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
 
 from sagakit.kafka.client import admin_client, topic_ids
-from sagakit.kafka.log_spans import Span, groupless_consumer, read_spans
+from sagakit.kafka.log_spans import OffsetSpan, groupless_consumer, read_spans
 from sagakit.messages.envelope import Record
 
 LEADER_MOVES = frozenset(
@@ -121,7 +121,7 @@ def read_log(
     firsts = inspector.firsts(topics, timeout_s)
     ends = (inspector.ends if uncommitted else inspector.readable_ends)(topics, timeout_s)
     spans = {
-        place: Span(first if last is None else max(first, ends[place] - last), ends[place])
+        place: OffsetSpan(first if last is None else max(first, ends[place] - last), ends[place])
         for place, first in firsts.items()
     }
     for batch in read_spans(bootstrap_servers, spans, timeout_s, uncommitted=uncommitted):

@@ -31,7 +31,7 @@ _GONE = frozenset((KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class OffsetSpan:
     """Offsets of a partition, from `start` up to `end`, which is excluded."""
 
     start: int
@@ -43,7 +43,7 @@ class Span:
         return max(self.end - self.start, 0)
 
 
-Spans = Mapping[TopicPartitionKey, Span]
+Spans = Mapping[TopicPartitionKey, OffsetSpan]
 
 
 class LogBatch(NamedTuple):
@@ -86,7 +86,7 @@ class _Waiting:
     latest_ms: log time of the last one; it never goes back, so that offsets stay in order.
     """
 
-    def __init__(self, span: Span) -> None:
+    def __init__(self, span: OffsetSpan) -> None:
         self.span, self.done = span, False
         self.records = deque[tuple[int, Record]]()
         self.bytes = self.latest_ms = 0

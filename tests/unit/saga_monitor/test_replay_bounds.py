@@ -14,7 +14,7 @@ from saga_monitor.replay.bounds import (
     parse_bound,
     spans_of,
 )
-from sagakit.kafka.log_spans import Span
+from sagakit.kafka.log_spans import OffsetSpan
 
 NOW = datetime(2026, 11, 27, 12, 0, tzinfo=UTC)
 MORNING = datetime(2026, 11, 27, 8, 30, tzinfo=UTC)
@@ -51,20 +51,28 @@ def test_what_is_no_bound_is_refused_with_what_to_write(written: str) -> None:
 @pytest.mark.parametrize(
     ("begin", "end", "spans"),
     [
-        (Earliest(), Now(), {A0: Span(10, 50), A1: Span(0, 30)}),
+        (Earliest(), Now(), {A0: OffsetSpan(10, 50), A1: OffsetSpan(0, 30)}),
         # no record of the second partition is that late: nothing of it is read
-        (AtTime(MORNING), Now(), {A0: Span(20, 50), A1: Span(30, 30)}),
-        (Earliest(), AtTime(MORNING), {A0: Span(10, 20), A1: Span(0, 30)}),
-        (AtOffsets(every=25), Now(), {A0: Span(25, 50), A1: Span(25, 30)}),
+        (AtTime(MORNING), Now(), {A0: OffsetSpan(20, 50), A1: OffsetSpan(30, 30)}),
+        (Earliest(), AtTime(MORNING), {A0: OffsetSpan(10, 20), A1: OffsetSpan(0, 30)}),
+        (AtOffsets(every=25), Now(), {A0: OffsetSpan(25, 50), A1: OffsetSpan(25, 30)}),
         # retention has removed what lies before the first offset
-        (AtOffsets(every=5), AtOffsets(every=1000), {A0: Span(10, 50), A1: Span(5, 30)}),
-        (Earliest(), AtOffsets(places={A0: 11}), {A0: Span(10, 11), A1: Span(0, 30)}),
-        (AtOffsets(places={A1: 29}), Now(), {A0: Span(10, 50), A1: Span(29, 30)}),
-        (AtOffsets(every=40), AtOffsets(every=20), {A0: Span(40, 40), A1: Span(30, 30)}),
+        (
+            AtOffsets(every=5),
+            AtOffsets(every=1000),
+            {A0: OffsetSpan(10, 50), A1: OffsetSpan(5, 30)},
+        ),
+        (Earliest(), AtOffsets(places={A0: 11}), {A0: OffsetSpan(10, 11), A1: OffsetSpan(0, 30)}),
+        (AtOffsets(places={A1: 29}), Now(), {A0: OffsetSpan(10, 50), A1: OffsetSpan(29, 30)}),
+        (
+            AtOffsets(every=40),
+            AtOffsets(every=20),
+            {A0: OffsetSpan(40, 40), A1: OffsetSpan(30, 30)},
+        ),
     ],
 )
 def test_a_span_lies_within_what_the_log_holds(
-    begin: Bound, end: Bound, spans: dict[tuple[str, int], Span]
+    begin: Bound, end: Bound, spans: dict[tuple[str, int], OffsetSpan]
 ) -> None:
     assert spans_of(begin, end, LOG) == spans
 

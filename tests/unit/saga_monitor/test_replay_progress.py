@@ -3,14 +3,14 @@
 import pytest
 
 from saga_cli.monitor.replay import progress_line
-from saga_monitor.replay.pipeline import Step
+from saga_monitor.replay.pipeline import FoldCounts
 from saga_monitor.replay.target import Shadow, ShadowRefused
-from saga_monitor.replay.workers import Progress, Request
+from saga_monitor.replay.workers import ReplayProgress, ReplayRequest
 
 
-def progress(records: int, offsets: int, left: int, elapsed_s: float) -> Progress:
-    step = Step(records=records, events=records, unreadable=0, bytes=0, offsets=offsets)
-    return Progress(step, left, elapsed_s, memory_bytes=212_000_000)
+def progress(records: int, offsets: int, left: int, elapsed_s: float) -> ReplayProgress:
+    step = FoldCounts(records=records, events=records, unreadable=0, bytes=0, offsets=offsets)
+    return ReplayProgress(step, left, elapsed_s, memory_bytes=212_000_000)
 
 
 def test_the_remaining_time_counts_offsets_also_those_of_markers() -> None:
@@ -34,7 +34,7 @@ def test_a_resumed_replay_begins_at_the_share_it_had() -> None:
 
 
 def test_a_shadow_keeps_a_request_as_it_was_written() -> None:
-    request = Request("7d", "now", saga="o-1", topics=("a.events", "b.events"))
+    request = ReplayRequest("7d", "now", saga="o-1", topics=("a.events", "b.events"))
     assert request.written() == {
         "from": "7d",
         "to": "now",

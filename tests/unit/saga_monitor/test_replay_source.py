@@ -6,13 +6,13 @@ import pytest
 
 from saga_monitor.replay.pipeline import by_partition
 from saga_monitor.replay.source import in_batches, selection, skipping
-from sagakit.kafka.log_spans import LogBatch, Span, Spans
+from sagakit.kafka.log_spans import LogBatch, OffsetSpan, Spans
 from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import UNREADABLE, Record
 from schemas import CONTRACT
 
 A, B = ("a.events", 0), ("b.events", 0)
-SPANS = {A: Span(0, 9), B: Span(0, 4)}
+SPANS = {A: OffsetSpan(0, 9), B: OffsetSpan(0, 4)}
 
 
 def record(place: tuple[str, int], offset: int, key: str = "o-1", flow: str = "order/1") -> Record:
@@ -81,8 +81,8 @@ def test_a_skipped_record_is_emptied_and_says_why() -> None:
 
 
 def test_a_unit_of_work_is_one_partition_number_on_all_topics() -> None:
-    spans = {("a", 1): Span(0, 1), ("b", 0): Span(0, 2), ("a", 0): Span(0, 3)}
+    spans = {("a", 1): OffsetSpan(0, 1), ("b", 0): OffsetSpan(0, 2), ("a", 0): OffsetSpan(0, 3)}
     assert by_partition(spans) == {
-        0: {("b", 0): Span(0, 2), ("a", 0): Span(0, 3)},
-        1: {("a", 1): Span(0, 1)},
+        0: {("b", 0): OffsetSpan(0, 2), ("a", 0): OffsetSpan(0, 3)},
+        1: {("a", 1): OffsetSpan(0, 1)},
     }

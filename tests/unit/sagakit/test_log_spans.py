@@ -9,7 +9,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from sagakit.errors import RecordsGone
 from sagakit.kafka import log_spans
-from sagakit.kafka.log_spans import LogBatch, Span, read_spans
+from sagakit.kafka.log_spans import LogBatch, OffsetSpan, read_spans
 
 A, B = ("a.events", 0), ("b.events", 0)
 
@@ -95,7 +95,7 @@ class Log:
 
 
 def read(
-    monkeypatch: pytest.MonkeyPatch, log: Log, spans: dict[tuple[str, int], Span]
+    monkeypatch: pytest.MonkeyPatch, log: Log, spans: dict[tuple[str, int], OffsetSpan]
 ) -> list[LogBatch]:
     monkeypatch.setattr(log_spans, "groupless_consumer", lambda *_: log)
     return list(read_spans("nowhere:9092", spans, 0.1))
@@ -112,7 +112,7 @@ def test_two_topics_are_merged_by_log_time(monkeypatch: pytest.MonkeyPatch) -> N
         chunk=1,
     )
 
-    batches = read(monkeypatch, log, {A: Span(0, 4), B: Span(0, 3)})
+    batches = read(monkeypatch, log, {A: OffsetSpan(0, 4), B: OffsetSpan(0, 3)})
 
     assert [r.timestamp_ms for batch in batches for r in batch.records] == [
         10,
@@ -128,7 +128,7 @@ def test_two_topics_are_merged_by_log_time(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_offsets_stay_in_order_where_a_clock_went_back(monkeypatch: pytest.MonkeyPatch) -> None:
     log = Log(*(Message(A, n, at_ms) for n, at_ms in enumerate((30, 10, 20))), Message(B, 0, 15))
-    found = offsets(read(monkeypatch, log, {A: Span(0, 3), B: Span(0, 1)}))
+    found = offsets(read(monkeypatch, log, {A: OffsetSpan(0, 3), B: OffsetSpan(0, 1)}))
     assert [offset for topic, offset in found if topic == A[0]] == [0, 1, 2]
 
 
@@ -136,26 +136,26 @@ def test_a_span_ends_before_its_end_also_where_the_log_goes_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     log = Log(*(Message(A, n, n) for n in range(2, 10)))
-    batches = read(monkeypatch, log, {A: Span(2, 5)})
+    batches = read(monkeypatch, log, {A: OffsetSpan(2, 5)})
     assert offsets(batches) == [("a.events", n) for n in (2, 3, 4)]
     assert batches[-1].positions == {A: 5}
 
 
 def test_markers_of_transactions_at_the_end_are_passed(monkeypatch: pytest.MonkeyPatch) -> None:
     log = Log(Message(A, 0, 1), Message(A, 3, code=KafkaError._PARTITION_EOF))
-    batches = read(monkeypatch, log, {A: Span(0, 3)})
+    batches = read(monkeypatch, log, {A: OffsetSpan(0, 3)})
     assert offsets(batches) == [("a.events", 0)]
     assert batches[-1].positions == {A: 3}
 
 
 def test_a_record_beyond_the_end_ends_a_span_of_markers(monkeypatch: pytest.MonkeyPatch) -> None:
-    batches = read(monkeypatch, Log(Message(A, 7, 1)), {A: Span(3, 5)})
+    batches = read(monkeypatch, Log(Message(A, 7, 1)), {A: OffsetSpan(3, 5)})
     assert offsets(batches) == []
     assert batches[-1].positions == {A: 5}
 
 
 def test_an_empty_span_is_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert read(monkeypatch, Log(), {A: Span(4, 4)}) == [LogBatch([], {A: 4})]
+    assert read(monkeypatch, Log(), {A: OffsetSpan(4, 4)}) == [LogBatch([], {A: 4})]
 
 
 def test_a_topic_that_is_far_ahead_in_log_time_waits(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,7 +167,7 @@ def test_a_topic_that_is_far_ahead_in_log_time_waits(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(log_spans, "groupless_consumer", lambda *_: log)
     read, most_waiting = list[tuple[str, int]](), 0
 
-    for batch in read_spans("nowhere:9092", {A: Span(0, many), B: Span(0, many)}, 0.1):
+    for batch in read_spans("nowhere:9092", {A: OffsetSpan(0, many), B: OffsetSpan(0, many)}, 0.1):
         read += offsets([batch])
         most_waiting = max(most_waiting, sum(log.given.values()) - len(read))
 
@@ -181,14 +181,14 @@ def test_records_that_retention_has_removed_are_never_passed_over(
 ) -> None:
     log = Log(Message(A, 0, code=KafkaError._AUTO_OFFSET_RESET))
     with pytest.raises(RecordsGone, match=r"a.events/0 no longer holds offset 5"):
-        read(monkeypatch, log, {A: Span(5, 9)})
+        read(monkeypatch, log, {A: OffsetSpan(5, 9)})
 
 
 def test_another_error_of_the_client_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(KafkaException):
-        read(monkeypatch, Log(Message(A, 0, code=KafkaError._FAIL)), {A: Span(0, 9)})
+        read(monkeypatch, Log(Message(A, 0, code=KafkaError._FAIL)), {A: OffsetSpan(0, 9)})
 
 
 def test_a_silent_log_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(TimeoutError, match=r"a\.events"):
-        read(monkeypatch, Log(), {A: Span(0, 9)})
+        read(monkeypatch, Log(), {A: OffsetSpan(0, 9)})
