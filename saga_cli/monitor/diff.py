@@ -86,14 +86,16 @@ def diff(one: str, other: str, form: str, limit: int) -> None:
     sys.exit(0 if summary.equal else DIFFERS)
 
 
-def _as_table(one: str, other: str, written: Written, summary: "DiffSummary") -> None:
+def as_table(one: str, other: str, written: Written, summary: "DiffSummary") -> None:
+    """Print the differences as a table, and what was compared."""
     if written:
         print_table(COLUMNS, (printable_value(_row(found)) for found in written))
     for line in _describe(one, other, written, summary):
         click.echo(line)
 
 
-def _as_json(one: str, other: str, written: Written, summary: "DiffSummary") -> None:
+def as_json(one: str, other: str, written: Written, summary: "DiffSummary") -> None:
+    """Print the differences as one JSON document."""
     document = {
         "one": one,
         "other": other,
@@ -113,7 +115,8 @@ def _as_json(one: str, other: str, written: Written, summary: "DiffSummary") -> 
     click.echo(printable(json.dumps(document)))
 
 
-def _as_html(one: str, other: str, written: Written, summary: "DiffSummary") -> None:
+def as_html(one: str, other: str, written: Written, summary: "DiffSummary") -> None:
+    """Print the differences as a page that stands alone."""
     rows = [printable_value(_row(found)) for found in written]
     keys = ("saga", "table", "row", "field", "one", "other", "event")
     body = (
@@ -130,7 +133,7 @@ def _as_html(one: str, other: str, written: Written, summary: "DiffSummary") -> 
     )
 
 
-_WRITERS = {"table": _as_table, "json": _as_json, "html": _as_html}
+_WRITERS = {"table": as_table, "json": as_json, "html": as_html}
 
 
 def _row(found: dict[str, Any]) -> dict[str, Any]:

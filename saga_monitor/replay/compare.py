@@ -27,6 +27,8 @@ from sagakit.messages.envelope import TopicPartitionKey
 COMPARED = tuple(t for t in PROJECTED if t not in HISTORY.values() and t is not stream_offset)
 ROW = "(row)"
 """The field of a difference where a whole row is missing."""
+BY_CURSOR = {"stream_results": True, "yield_per": 200}
+"""Options of a statement whose rows are fetched as they are needed."""
 ONE_SNAPSHOT = text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
 _OF_SCOPE = """
     WHERE (CAST(:saga AS text) IS NULL OR saga = :saga
@@ -115,9 +117,9 @@ class ProjectionDiff:
         self, table: Table
     ) -> Iterator[tuple[tuple[str, int], RowKey, dict[str, Any] | None, dict[str, Any] | None]]:
         keys = [column.name for column in table.primary_key]
-        streamed = self._connection.execution_options(stream_results=True, yield_per=200)
-        number = COMPARED.index(table)
-        for row in streamed.execute(text(_differing(table, self._schemas)), self._scope).mappings():
+        number, query = COMPARED.index(table), text(_differing(table, self._schemas))
+        rows = self._connection.execute(query, self._scope, execution_options=BY_CURSOR)
+        for row in rows.mappings():
             rest = {name: row[name] for name in keys if name != "saga"}
             key = RowKey(table.name, row["its_saga"], rest)
             yield (key.saga, number), key, row["one"], row["other"]
