@@ -143,16 +143,7 @@ class _Merge:
             return
         if error is not None and error.code() not in DAMAGED:
             raise KafkaException(error)
-        self._add(waiting, self._records_of(message))
-
-    def _records_of(self, message: Message) -> list[Record]:
-        """Return the record, and what stands for a damaged batch that ends here."""
-        if message.error() is not None:
-            given_up = self._damaged.after_error(message)
-            return [given_up] if given_up else []
-        record = record_of(message)
-        readable, given_up = self._damaged.after_record(record)
-        return [*([given_up] if given_up else []), *([record] if readable else [])]
+        self._add(waiting, records_of(message, self._damaged))
 
     def _add(self, waiting: _Waiting, records: list[Record]) -> None:
         for record in records:
@@ -193,6 +184,16 @@ class _Merge:
                 at = [TopicPartition(*place)]
                 (self._consumer.pause if full else self._consumer.resume)(at)
                 waiting.paused = full
+
+
+def records_of(message: Message, damaged: DamagedBatches) -> list[Record]:
+    """Return the record, and what stands for a damaged batch that ends here."""
+    if message.error() is not None:
+        given_up = damaged.after_error(message)
+        return [given_up] if given_up else []
+    record = record_of(message)
+    readable, given_up = damaged.after_record(record)
+    return [*([given_up] if given_up else []), *([record] if readable else [])]
 
 
 def _size(record: Record) -> int:
