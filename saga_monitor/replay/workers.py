@@ -97,25 +97,32 @@ def replay(
         shadow.begin(request.written(), plan, restart=restart)
         left = shadow.remaining()
         numbers, offsets = list(by_partition(left)), sum(span.offsets for span in left.values())
-        count = _Count(offsets, note)
+        count = Counting(offsets, note)
         with _started(access, shadow, request, min(workers, len(numbers))) as pool:
-            _deal(pool, numbers, count)
+            deal(pool, numbers, count)
         if shadow.remaining():
             raise ReplayFailed("the log did not bring all that was planned; run it again")
         shadow.finish()
         return count.tell()
 
 
-class _Count:
+class Counting:
+    """Adds up what the workers report, and notes how far the replay is.
+
+    offsets: still to be read at first.
+    """
+
     def __init__(self, offsets: int, note: Note) -> None:
         self._offsets, self._note, self._began_s = offsets, note, time.monotonic()
         self._done, self._memory = FoldCounts(), dict[int, int]()
 
     def add(self, worker: int, step: FoldCounts, memory: int) -> None:
+        """Add what one transaction of a worker has brought; memory: of its process now."""
         self._done += step
         self._memory[worker] = memory
 
     def tell(self) -> ReplayProgress:
+        """Note the progress and return it."""
         memory = memory_bytes() + sum(self._memory.values())
         elapsed_s = time.monotonic() - self._began_s
         left = self._offsets - self._done.offsets
@@ -149,15 +156,23 @@ def _started(
             process.join()
 
 
-def _deal(pool: Sequence[Connection], numbers: Sequence[int], count: _Count) -> None:
-    """Hand out the numbers and count until all are done."""
+def deal(pool: Sequence[Connection], numbers: Sequence[int], count: Counting) -> None:
+    """Hand out the numbers and count until all are done.
+
+    Raises what a worker ended with, ReplayFailed for one that was killed.
+    """
     waiting, working = list(numbers), list(pool)
     while working:
         for pipe in wait(working, LOOK_EVERY_S):
             assert isinstance(pipe, Connection)
             try:
                 message = pipe.recv()
-            except EOFError:
+                if message is None:  # it is free
+                    number = waiting.pop(0) if waiting else None
+                    pipe.send(number)
+                    if number is None:
+                        working.remove(pipe)
+            except (EOFError, ConnectionError):
                 raise ReplayFailed(
                     "a worker was ended, perhaps for want of memory; run again, the replay goes on "
                     "where it stopped"
@@ -166,11 +181,6 @@ def _deal(pool: Sequence[Connection], numbers: Sequence[int], count: _Count) -> 
                 raise message
             if message is not None:
                 count.add(id(pipe), *message)
-            elif waiting:
-                pipe.send(waiting.pop(0))
-            else:
-                pipe.send(None)
-                working.remove(pipe)
         count.tell()
 
 
@@ -186,7 +196,7 @@ def work(
             while (number := pipe.recv()) is not None:
                 one.run_unit(number, lambda step: pipe.send((step, memory_bytes())))
                 pipe.send(None)
-    except (EOFError, BrokenPipeError):
+    except (EOFError, ConnectionError):  # the process that started it is gone
         sys.exit(1)
     except SagaError as error:
         pipe.send(error)
