@@ -16,7 +16,7 @@ import pytest
 
 from saga_monitor.replay.compare import fingerprint
 from saga_monitor.replay.target import Shadow
-from sagakit.kafka.inspector import LogEnds, positions
+from sagakit.kafka.inspector import LogEnds, lag, positions
 from sagakit.store.postgres import engine_for
 from schemas import CONTRACT
 from tests.kafka import TransactionalProducer
@@ -32,8 +32,8 @@ from tests.monitor import (
 )
 from tests.stack import PATIENCE_S, TestInfra, fresh_database, live_infra, until
 
-ORDERS, CHUNK = 1_500, 250
-PAID, OTHER = "r-00003", "r-00004"
+ORDERS, CHUNK = 900, 150
+STEPWISE, OTHER = "r-stepwise", "r-00004"
 SAGA = Path(sys.executable).with_name("saga")
 
 
@@ -119,6 +119,8 @@ def live(own_infra: TestInfra, tmp_path_factory: pytest.TempPathFactory) -> Iter
         publisher.publish_events(*(e for order in chunk[:-20] for e in whole(order)))
         stopped = [e for order in chunk[-20:] for e in (placed(order), reserved(order))]
         publisher.publish_events(*stopped)
+    for event in whole(STEPWISE):  # one after the other, also in log time
+        publisher.publish_events(event)
     (junk,) = publisher.rows(captured("r-junk"))
     publisher.publish([replace(junk, value=b"no event", key="r-junk")])
     producer = TransactionalProducer(own_infra.bootstrap_servers, "foreign")
@@ -136,6 +138,7 @@ def live(own_infra: TestInfra, tmp_path_factory: pytest.TempPathFactory) -> Iter
 def test_a_replay_gives_the_live_rows_and_touches_nothing(live: Live) -> None:
     # Given how far the monitor has read, and what its tables hold
     servers, topics = live.infra.bootstrap_servers, CONTRACT.topics
+    until(lambda: lag(servers, live.group, topics) == 0, "the monitor has committed all")
     committed = positions(servers, live.group, topics)
     before = live.fingerprint("live"), live.offsets()
     # When the log is replayed twice
@@ -144,7 +147,7 @@ def test_a_replay_gives_the_live_rows_and_touches_nothing(live: Live) -> None:
     # Then both are the live rows, to the last field
     assert live.fingerprint("first") == live.fingerprint("second") == before[0]
     assert before[0] in printed
-    assert live.diff("live", "first", status=0)["rows"]["saga"] == ORDERS
+    assert live.diff("live", "first", status=0)["rows"]["saga"] == ORDERS + 1
     assert (
         live.offsets("shadow_first")
         == live.offsets("shadow_second")
@@ -182,7 +185,7 @@ def test_a_replay_that_is_killed_ends_the_same_when_run_again(live: Live, seed: 
 
 def test_a_changed_row_is_found_with_the_event_that_made_it(live: Live) -> None:
     live.saga("replay", "changed")
-    (key,) = keys_of([PAID])
+    (key,) = keys_of([STEPWISE])
     live.execute("UPDATE saga SET status = 'cancelled' WHERE saga = %s", key)
     try:
         found = live.diff("live", "changed", status=1)
@@ -191,7 +194,7 @@ def test_a_changed_row_is_found_with_the_event_that_made_it(live: Live) -> None:
     (one,) = found["differences"]
     assert (one["saga"], one["table"], one["field"]) == (key, "saga", "status")
     assert (one["one"], one["other"]) == ("cancelled", "completed")
-    assert one["event"]["type"] == whole(PAID)[-1].type
+    assert one["event"]["type"] == whole(STEPWISE)[-1].type
     live.diff("live", "changed", status=0)
 
 
@@ -203,9 +206,9 @@ def test_what_one_side_has_not_read_is_named(live: Live) -> None:
     # When it is compared with the live projection
     found = live.diff("live", "short", "--limit", "100000", status=1)
     # Then the payments that it has not read made every difference
-    made = {one["event"]["type"] for one in found["differences"]}
-    assert made == {"PaymentCaptured"}
-    assert all(one["event"]["partition"] == place[1] for one in found["differences"])
+    events = [one["event"] for one in found["differences"] if one["table"] != "monitor_unreadable"]
+    assert {event["type"] for event in events} == {"PaymentCaptured"}
+    assert {event["partition"] for event in events} == {place[1]}
     assert found["ahead"] == [
         {"topic": place[0], "partition": place[1], "offsets": live.offsets()[place] - 1}
     ]
@@ -225,7 +228,7 @@ def test_one_saga_is_replayed_and_compared_alone(live: Live) -> None:
 def test_a_second_replay_into_a_shadow_is_refused(live: Live) -> None:
     with Shadow(live.database_url, "busy").alone():
         assert "another replay into shadow busy is running" in live.saga("replay", "busy", status=1)
-    live.saga("replay", "busy", "--saga", PAID)
+    live.saga("replay", "busy", "--saga", STEPWISE)
     assert "made by another replay" in live.saga("replay", "busy", status=1)
     live.saga("replay", "busy", "--restart", "--saga", OTHER)
 
