@@ -132,8 +132,19 @@ class RelatedJson(TypedDict):
     led_to: list[str]
 
 
+class PointJson(TypedDict):
+    """Holds the moment that a past saga stands for, see `saga_monitor.saga.time_travel`."""
+
+    at: Time
+    basis: str
+    events: int
+    later: int
+    unread: int
+    complete: bool
+
+
 class SagaJson(TypedDict):
-    """Holds one saga of `GET /sagas/FLOW/ID`."""
+    """Holds one saga of `GET /sagas/FLOW/ID`. point: given for a past saga."""
 
     saga: str
     flow: str
@@ -149,6 +160,7 @@ class SagaJson(TypedDict):
     blocked_by: CauseJson | None
     links: RelatedJson
     balances: list[BalanceJson]
+    point: NotRequired[PointJson]
 
 
 class ListedInterventionJson(TypedDict):
@@ -221,6 +233,65 @@ class ReconciliationReportJson(TypedDict):
     unsettled: int
     read_through: Time
     findings: list[FindingJson]
+
+
+class FlowChangeJson(TypedDict):
+    """Holds a value that an edited flow file changes."""
+
+    path: str
+    was: str | None
+    now: str | None
+
+
+class HeldBalanceJson(TypedDict):
+    """Holds what a saga held of a balance when an undo was asked for, and at its end."""
+
+    name: str
+    kind: str
+    held: int
+    held_at_end: int
+
+
+class DifferenceJson(TypedDict):
+    """Holds an action that two flows do not have at the same time."""
+
+    act: str
+    subject: str
+    change: str
+    at: Time | None
+    was_at: Time | None
+    balances: list[HeldBalanceJson]
+
+
+class JudgedSagaJson(TypedDict):
+    """Holds a saga with its differences."""
+
+    saga: str
+    flow: str
+    status: str
+    started_at: Time | None
+    ended_at: Time | None
+    differences: list[DifferenceJson]
+
+
+class PlaceJson(TypedDict):
+    """Holds the place of a saga in the order of starts."""
+
+    started_at: Time
+    saga: str
+
+
+class BacktestPageJson(TypedDict):
+    """Holds the answer of `POST /backtests`."""
+
+    flow: str
+    since: Time
+    until: Time
+    changes: list[FlowChangeJson]
+    judged: int
+    unjudged: dict[str, int]
+    sagas: list[JudgedSagaJson]
+    next: PlaceJson | None
 
 
 def link_mismatch(links: Any) -> str | None:

@@ -9,6 +9,7 @@ import math
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -18,6 +19,7 @@ from click.shell_completion import CompletionItem
 from saga_cli import client
 from saga_cli.answers import AcceptedCommandJson
 from saga_cli.output import Column, print_table
+from saga_monitor.saga.times import read_time
 from sagakit.flow.toml_values import seconds
 from sagakit.identity import id_fault
 
@@ -76,6 +78,27 @@ class Duration(click.ParamType):
         if found > self._most_s:
             self.fail(f"{value!r} is too long; write at most {self._most_s:g}s", param, ctx)
         return found
+
+
+class Moment(click.ParamType):
+    """Parses a time: ISO 8601 with a zone, or a duration such as `15m` for as long ago."""
+
+    name = "time"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        """Return the time, in UTC. Raises UsageError."""
+        if isinstance(value, datetime):
+            return value
+        try:
+            ago_s = seconds(value)
+        except ValueError:
+            ago_s = None
+        try:
+            return read_time(value) if ago_s is None else datetime.now(UTC) - timedelta(0, ago_s)
+        except ValueError as error:
+            self.fail(f"{error}, or 15m for 15 minutes ago", param, ctx)
 
 
 ID = IdType()

@@ -57,9 +57,29 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "Print everything known about a saga as JSON; in `tests/evidence` it becomes a test.",
     ),
     "flows": ("monitor.flows", "List flow versions with the number of sagas in flight on each."),
+    "backtest": (
+        "monitor.backtest",
+        "Tell what the monitor would have done under an edited flow file.",
+    ),
     "reconcile": (
         "monitor.reconcile",
         "Compare the ledgers of the outside world with the participants' books.",
+    ),
+    "replay": (
+        "monitor.replay",
+        "Replay the log into the new SHADOW, a projection beside the live one.",
+    ),
+    "shadows": (
+        "monitor.replay",
+        "List the shadows in the monitor's database, or drop one.",
+    ),
+    "diff": (
+        "monitor.diff",
+        "Compare two projections: `live`, or the names of shadows.",
+    ),
+    "promote": (
+        "monitor.promote",
+        "Swap SHADOW with the live projection, in one transaction.",
     ),
     "sim": (
         "lab.sim",

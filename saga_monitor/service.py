@@ -7,7 +7,6 @@ exits; restarted, it continues where it stopped.
 
 import asyncio
 import logging
-from collections.abc import Mapping
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -23,6 +22,7 @@ from saga_monitor.ingest.projection import Projection
 from saga_monitor.ingest.unknown_records import UnknownRecords
 from saga_monitor.ingest.watermark import CLOCK_TOPIC
 from saga_monitor.metrics import HELP, Meter, Position
+from saga_monitor.operations.backtest import Backtester
 from saga_monitor.operations.blocker_probe import BlockerProbe, GroupPositions
 from saga_monitor.operations.case_watch import CaseWatch
 from saga_monitor.operations.commands import CommandHandler
@@ -32,13 +32,12 @@ from saga_monitor.reconciliation.run import HELP as FINDINGS
 from saga_monitor.reconciliation.run import Reconciler
 from saga_monitor.saga.facts import SOURCE
 from saga_monitor.saga.flow_versions import refuse_orphans
+from saga_monitor.saga.other_deadlines import shortened
 from saga_monitor.storage import queries
 from saga_monitor.storage.archiver import Archiver
 from saga_monitor.supervision.deadline_watch import DeadlineWatch
 from saga_monitor.supervision.emitter import Emitter
 from sagakit.contract.loader import load_contract
-from sagakit.errors import ConfigurationError, FlowError
-from sagakit.flow.model import Flows, with_deadlines
 from sagakit.flow.platform_events import PLATFORM
 from sagakit.flow.toml_values import MAX_DURATION_S
 from sagakit.kafka.client import KafkaException
@@ -101,26 +100,6 @@ class MonitorSettings(ServiceSettings):
     )
 
 
-def shortened(flows: Flows, deadlines: Mapping[str, str]) -> Flows:
-    """Return the flows with other deadlines. Raises ConfigurationError for a step no flow has."""
-    steps = {path.partition(".")[0] for path in deadlines}
-    unknown = steps - {step for flow in flows for step in flow.steps}
-    try:
-        if unknown:
-            raise FlowError(f"no flow has a step {', '.join(sorted(unknown))}")
-        return Flows(
-            *(
-                with_deadlines(
-                    flow,
-                    {p: d for p, d in deadlines.items() if p.partition(".")[0] in flow.steps},
-                )
-                for flow in flows
-            )
-        )
-    except FlowError as error:
-        raise ConfigurationError(f"SAGA_DEADLINES: {error}") from error
-
-
 class Monitor:
     """One replica of the monitor, for the contracts that its settings name.
 
@@ -136,7 +115,8 @@ class Monitor:
         codec = codec_for(settings, contract, PLATFORM)
         self.engine: Engine = engine_for(settings.database_url)
         self.meter = Meter(self.engine, lambda: self.position, settings.now)
-        self.projection = Projection(self.engine, codec, flows, self.meter.count_commit)
+        ignored = metrics.count_foreign("monitor")
+        self.projection = Projection(self.engine, codec, flows, self.meter.count_commit, ignored)
         broker, topics = LogEnds(servers), contract.topics
         self._broker, self._topics = broker, topics
         self._ticks = Publisher(servers, f"{settings.instance_id}-clock")
@@ -171,6 +151,7 @@ class Monitor:
             lambda: self.watch.watermark,
             BlockerProbe(self.engine, settings.participants, flows, positions.of_participant),
         )
+        self.backtester = Backtester(self.sagas, contract)
         self.commands = CommandHandler(self.sagas, emitter, self.relay.wake, settings.now)
         self.archiver = Archiver(
             self.engine, self.sagas.log_time, timedelta(seconds=settings.history_after_s)
@@ -217,7 +198,7 @@ class Monitor:
             "stream": lambda: None if self.reader.running else "the stream does not read yet",
             **checks_of(self.engine),
         }
-        routes = (*routers(self.sagas, self.commands), self.reconciler.routes())
+        routes = (*routers(self.sagas, self.commands, self.backtester), self.reconciler.routes())
         access = self.settings.access
         return make_app("monitor", checks, *routes, health=health, access=access)
 

@@ -18,6 +18,8 @@ SagaError
 |-- TopicRecreated         a topic was recreated; the process restarts
 |-- RegistryUnavailable    the schema registry gives no usable answer now; it is asked again
 |-- RelayRunning           a relay is publishing newer events, so nothing can be republished
+|-- RecordsGone            the log no longer holds records that were to be read
+|-- ReplayOnly             this process replays the log, so it may neither publish nor call
 |-- RequestTimedOut        a request was not handled in time, but may still be
 |-- ForeignEvent           a decision has an event of another owner or saga; it is refused
 |-- EffectKeyClash         two different calls have one effect key; the later decision is refused
@@ -57,6 +59,17 @@ class TopicRecreated(SagaError):
     The consumer that read the old topic may never get another record of it. Restart it: its group
     then reads the topic from the first record.
     """
+
+
+class RecordsGone(SagaError):
+    """The log no longer holds records that were to be read; the message names the place.
+
+    Retention has removed them, or the topic has lost its tail.
+    """
+
+
+class ReplayOnly(SagaError):
+    """This process replays the log: it may neither publish nor call the outside world."""
 
 
 class RegistryUnavailable(SagaError):

@@ -1,6 +1,6 @@
 """Format one saga of the monitor's API for a terminal."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from saga_cli.output import add_column, ago, coloured, duration, parse_time, until
-from saga_monitor.saga.times import utc_seconds
+from saga_monitor.saga.time_travel import Basis
+from saga_monitor.saga.times import utc_seconds, utc_text
 
 BLOCKER_COLOURS = {
     "on_time": "green",
@@ -24,7 +25,8 @@ VERBS = {"wait": "waits for", "undo": "is to be undone:", "do": "is due:", "forw
 
 def saga_view(seen: Mapping[str, Any], now: datetime) -> Group:
     """Format a saga. Ages are as of `now`."""
-    parts: list[Any] = [
+    parts: list[Any] = [Text(line) for line in _point(seen.get("point"))]
+    parts += [
         Text.from_markup(_title(seen, now)),
         Text.from_markup(
             "  ".join(f"{escape(s['name'])} {coloured(s['status'])}" for s in seen["steps"])
@@ -62,6 +64,20 @@ def blocker_line(cause: Mapping[str, Any], now: datetime) -> str:
     if cause["kind"] == "gateway":
         return line + (f", next try in {duration(at - now)}" if at > now else ", trying now")
     return f"{line}, deadline {until(cause['until'], now)}"
+
+
+def _point(point: Mapping[str, Any] | None) -> Iterator[str]:
+    """Yield what a past saga stands for."""
+    if point is None:
+        return
+    what = "as the log knew it" if point["basis"] == Basis.LOG else "as the monitor had read it"
+    of = point["events"] + point["later"]
+    at = utc_text(datetime.fromisoformat(point["at"]))
+    yield f"{what} at {at}: {point['events']} of {of} events"
+    if point["unread"]:
+        yield f"{point['unread']} events stood in the log then and the monitor had not read them"
+    if not point["complete"]:
+        yield "the log is not read through that time yet: further events may come"
 
 
 def _title(seen: Mapping[str, Any], now: datetime) -> str:

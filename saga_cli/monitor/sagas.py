@@ -6,9 +6,11 @@ import click
 
 from saga_cli import client
 from saga_cli.answers import BlockedSagaJson, ListedSagaJson, SagaJson
-from saga_cli.declarations import LIMIT, SAGA, Listing, person_command, status_option
+from saga_cli.declarations import LIMIT, SAGA, Listing, Moment, person_command, status_option
 from saga_cli.monitor.saga_view import blocker_line, saga_view
 from saga_cli.output import Column, age, coloured, print_whole, text, until
+from saga_monitor.saga.time_travel import Basis
+from saga_monitor.saga.times import utc_text
 from saga_monitor.saga.view import Status
 
 STATUS = Column("status", lambda row, _: coloured(row["status"]))
@@ -41,10 +43,24 @@ STEP = click.option(
 
 @click.command()
 @SAGA
-def show(name: str) -> None:
+@click.option(
+    "--at",
+    type=Moment(),
+    help="Show it as the log knew it then: a time with its zone, such as 2026-11-26T05:28:41Z, or "
+    "15m for 15 minutes ago.",
+)
+@click.option(
+    "--as-known", is_flag=True, help="With --at: show it as the monitor had read it by then."
+)
+def show(name: str, at: datetime | None, as_known: bool) -> None:
     """Show one saga: every event, what it awaits, and its balances."""
-    found = client.ask("GET", client.saga_path(client.find_saga(name)), SagaJson)
-    print_whole(saga_view(found, datetime.now(UTC)))
+    if as_known and at is None:
+        raise click.UsageError("--as-known says how to look back; give --at with a time as well")
+    point = {}
+    if at is not None:
+        point = {"at": utc_text(at), "basis": Basis.READ if as_known else Basis.LOG}
+    found = client.ask("GET", client.saga_path(client.find_saga(name)), SagaJson, params=point)
+    print_whole(saga_view(found, at or datetime.now(UTC)))
 
 
 @click.command()

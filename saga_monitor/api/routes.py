@@ -2,16 +2,20 @@
 
 from fastapi import APIRouter
 
+from saga_monitor.api.backtests import backtest_routes
 from saga_monitor.api.commands import command_routes
 from saga_monitor.api.flows import flow_routes
 from saga_monitor.api.interventions import intervention_routes
 from saga_monitor.api.operations import operation_routes
 from saga_monitor.api.sagas import saga_routes
+from saga_monitor.operations.backtest import Backtester
 from saga_monitor.operations.commands import CommandHandler
 from saga_monitor.operations.reads import SagaReader
 
 
-def routers(reader: SagaReader, commands: CommandHandler) -> list[APIRouter]:
+def routers(
+    reader: SagaReader, commands: CommandHandler, backtester: Backtester
+) -> list[APIRouter]:
     """Return the monitor's own routers."""
     return [
         saga_routes(reader),
@@ -19,4 +23,5 @@ def routers(reader: SagaReader, commands: CommandHandler) -> list[APIRouter]:
         flow_routes(reader),
         command_routes(commands),
         operation_routes(reader),
+        backtest_routes(backtester),
     ]

@@ -6,12 +6,14 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
+from sqlalchemy import Connection
 
 from saga_monitor.api.answers import Limit, refusal_problem
 from saga_monitor.operations.reads import SagaReader
 from saga_monitor.saga.commands import CommandRefused
 from saga_monitor.saga.evidence import to_json
 from saga_monitor.saga.facts import Saga
+from saga_monitor.saga.time_travel import Basis, Point
 from saga_monitor.saga.view import SagaView, Status
 from saga_monitor.storage import lineage, queries
 from sagakit.identity import is_plain, saga_key
@@ -48,20 +50,21 @@ def saga_routes(reader: SagaReader) -> APIRouter:
             return queries.named(connection, name, flows)
 
     @router.get("/sagas/{flow}/{saga_id:path}", response_model=None)
-    def saga(flow: str, saga_id: str) -> dict[str, Any] | JSONResponse:
-        """Return one saga: its steps, what it awaits and since when, its balances, every event."""
-        key = saga_key(flow, saga_id)
-        with reader.engine.connect() as connection:
-            try:
-                known, view = reader.load(connection, key)
-            except CommandRefused as refused:
-                return refusal_problem(refused)
-            timeline = queries.timeline(connection, key)
-            in_history = queries.is_history(connection, key)
-            links = lineage.of_saga(connection, key)
-        cause = reader.blocking_causes(view).get(key)
-        body = _saga_body(known, view, timeline, reader.log_time())
-        return {**body, "links": links, "blocked_by": cause, "history": in_history}
+    def saga(
+        flow: str, saga_id: str, at: str | None = None, basis: Basis = Basis.LOG
+    ) -> dict[str, Any] | JSONResponse:
+        """Return one saga: its steps, what it awaits and since when, its balances, every event.
+
+        `at`: as it was at this time (ISO 8601 with a zone): with the basis `log` the events that
+        the log had then, with `read` those that the monitor had read. Then `point` says what the
+        answer stands for, and `blocked_by` is null: nobody keeps what blocked a saga once.
+        """
+        try:
+            if at is None:
+                return _present_saga(reader, saga_key(flow, saga_id))
+            return _past_saga(reader, saga_key(flow, saga_id), at, basis)
+        except CommandRefused as refused:
+            return refusal_problem(refused)
 
     @router.get("/evidence/{flow}/{saga_id:path}", response_model=None)
     def evidence(flow: str, saga_id: str) -> Response:
@@ -99,11 +102,32 @@ def _add_lineage_routes(router: APIRouter, reader: SagaReader) -> None:
             return lineage.tree(connection, key)
 
 
+def _present_saga(reader: SagaReader, key: str) -> dict[str, Any]:
+    """Return the answer about a saga as it is. Raises CommandRefused."""
+    with reader.engine.connect() as connection:
+        known, view = reader.load(connection, key)
+        body = _saga_body(connection, known, view, reader.log_time())
+    return {**body, "blocked_by": reader.blocking_causes(view).get(key)}
+
+
+def _past_saga(reader: SagaReader, key: str, at: str, basis: Basis) -> dict[str, Any]:
+    """Return the answer about a saga as it was. Raises CommandRefused."""
+    with reader.engine.connect() as connection:
+        known, view, point = reader.load_at(connection, key, at, basis)
+        body = _saga_body(connection, known, view, reader.log_time(), point)
+    return {**body, "blocked_by": None, "point": point}
+
+
 def _saga_body(
-    saga: Saga, view: SagaView, timeline: list[dict[str, Any]], log_time: datetime | None
+    connection: Connection,
+    saga: Saga,
+    view: SagaView,
+    log_time: datetime | None,
+    point: Point | None = None,
 ) -> dict[str, Any]:
-    rows = {row["event_id"]: row for row in timeline}
+    rows = {row["event_id"]: row for row in queries.timeline(connection, saga.key)}
     shown = asdict(view)
+    when = {point.basis.column: point.at} if point else {}
     return {
         "saga": shown.pop("key"),
         "id": saga.id,
@@ -119,4 +143,6 @@ def _saga_body(
             for fact in saga.timeline()
             if (row := rows.get(fact.id))
         ],
+        "links": lineage.of_saga(connection, saga.key, **when),
+        "history": queries.is_history(connection, saga.key),
     }

@@ -38,7 +38,6 @@ from sagakit.identity import split_key
 from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import Envelope, Record, TopicPartitionKey
 from sagakit.retry import is_refused, is_too_much
-from sagakit.telemetry import metrics
 
 _SCALARS = ("str", "int", "bool")
 _MAX_TEXT = 300
@@ -58,7 +57,8 @@ class BatchCounts:
 class Projection:
     """Writes the events of the topics into the monitor's database.
 
-    `on_commit` is called after each commit with the records and the changes.
+    `on_commit` is called after each commit with the records and the changes, `ignored` with numbers
+    of records that are no events of the contract.
     """
 
     def __init__(
@@ -67,11 +67,12 @@ class Projection:
         codec: Codec,
         flows: Flows,
         on_commit: Callable[[Sequence[Record], Sequence[Change]], None] = lambda *_: None,
+        ignored: Callable[[int], object] = lambda _: None,
     ) -> None:
         self._engine = engine
         self._on_commit = on_commit
         self._codec = codec
-        self._count_foreign = metrics.count_foreign("monitor")
+        self._ignored = ignored
         self._defaults = {flow.name: flow.label(flow.default_version) for flow in flows}
         self.flows = flows
         self._starts = {flow.start for flow in flows}
@@ -133,7 +134,7 @@ class Projection:
         partitions: dict[str, int] = {}
         for record in records:
             if self._codec.is_foreign(record):
-                self._count_foreign(1)
+                self._ignored(1)
                 continue
             try:
                 key, fact = self._read(record)
@@ -210,6 +211,14 @@ class Projection:
         """Return True if new facts move a balance, or the saga's flow was not known before."""
         moving = self._plans[view.flow].moving
         return old_status == Status.UNPLACED or any(fact.type in moving for fact in fresh)
+
+    def rows(self, saga: Saga, partition: int) -> WriteBatch:
+        """Return the rows that the facts of a saga alone make, without those of its timeline."""
+        batch = WriteBatch()
+        view = self._add(batch, saga, tuple(saga.facts.values()), partition)
+        if view is not None:
+            batch.balances[saga.key] = _balance_rows(view)
+        return batch
 
     def view(self, saga: Saga) -> SagaView:
         """Return the view of a saga under its flow version. Raises UnknownFlow."""

@@ -13,6 +13,8 @@ from saga_monitor.saga.blockers import Cause, CauseKind, KeptRows
 from saga_monitor.saga.commands import CommandRefused
 from saga_monitor.saga.evidence import bundle
 from saga_monitor.saga.facts import SOURCE, Saga
+from saga_monitor.saga.time_travel import Basis, MomentToCome, NotKnownThen, Point, saga_at
+from saga_monitor.saga.times import read_time
 from saga_monitor.saga.view import SagaView
 from saga_monitor.storage import queries, store
 from sagakit.errors import UnknownFlow
@@ -57,10 +59,36 @@ class SagaReader:
         if not saga.facts and not allow_unknown:
             detail = f"no event of saga {key!r} was read yet; check the id, or try again"
             raise CommandRefused(404, "unknown saga", detail)
+        return saga, self._view(saga)
+
+    def _view(self, saga: Saga) -> SagaView:
         try:
-            return saga, self.projection.view(saga)
+            return self.projection.view(saga)
         except UnknownFlow as error:
-            raise CommandRefused(409, "unknown flow", f"saga {key}: {error}") from error
+            raise CommandRefused(409, "unknown flow", f"saga {saga.key}: {error}") from error
+
+    def load_at(
+        self, connection: Connection, key: str, written: str, basis: Basis
+    ) -> tuple[Saga, SagaView, Point]:
+        """Return a saga and its view as of a time that a person wrote, and what that time is.
+
+        Raises CommandRefused.
+        """
+        try:
+            at = read_time(written)
+        except ValueError as error:
+            raise CommandRefused(422, "not a time", f"at: {error}") from error
+        known, _ = self.load(connection, key)
+        read_at = {row["event_id"]: row["read_at"] for row in queries.timeline(connection, key)}
+        now = queries.present_time(connection)
+        log_time = self.log_time()
+        try:
+            saga, point = saga_at(known, at, basis, read_at, now=now, read_through=log_time)
+        except MomentToCome as error:
+            raise CommandRefused(422, "in the future", f"at: {error}") from error
+        except NotKnownThen as error:
+            raise CommandRefused(404, "not known then", str(error)) from error
+        return saga, self._view(saga), point
 
     def blocking_causes(self, *views: SagaView) -> dict[str, Cause]:
         """Return saga key -> what blocks it, for sagas in flight or with an open intervention."""

@@ -8,6 +8,7 @@ saga is returned twice.
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -18,7 +19,11 @@ from sagakit.identity import saga_key, split_key
 
 MAX_TREE = 1_000
 """A tree with this many sagas is extended no further."""
-_EVENTS = live_and_history("timeline", "saga, type, at, detail")
+_EVENTS = live_and_history("timeline", "saga, type, at, read_at, detail")
+_UP_TO = """
+    at <= coalesce(CAST(:at AS timestamptz), 'infinity')
+    AND read_at <= coalesce(CAST(:read_at AS timestamptz), 'infinity')
+"""
 _SAGAS = live_and_history("saga", "saga, flow, version, status, awaited, started_at, ended_at")
 PARENTS = text(f"""
     SELECT DISTINCT ON (saga) saga, split_part(saga, '/', 1) || '/' || (detail->>'caused_by')
@@ -30,7 +35,7 @@ CHILDREN = text(f"""
     FROM {_EVENTS}
     WHERE detail->>'caused_by' = ANY(:ids)
     AND split_part(saga, '/', 1) || '/' || (detail->>'caused_by') = ANY(:sagas)
-    ORDER BY saga, at LIMIT :most
+    AND {_UP_TO} ORDER BY saga, at LIMIT :most
 """)
 STATES = text(f"SELECT saga, status FROM {_SAGAS} WHERE saga = ANY(:sagas)")
 BATCH = text(f"""
@@ -41,7 +46,7 @@ BATCH = text(f"""
 OF_SAGA = text(f"""
     SELECT detail->>'batch_id', detail->>'caused_by' FROM {_EVENTS}
     WHERE saga = :saga AND (detail->>'batch_id' IS NOT NULL OR detail->>'caused_by' IS NOT NULL)
-    ORDER BY at LIMIT 1
+    AND {_UP_TO} ORDER BY at LIMIT 1
 """)
 
 
@@ -54,12 +59,23 @@ class Link:
     status: str | None
 
 
-def of_saga(connection: Connection, saga: str) -> dict[str, Any]:
-    """Return a saga's batch, the saga that led to it, and those it led to."""
-    batch_id, caused_by = connection.execute(OF_SAGA, {"saga": saga}).first() or (None,) * 2
+def of_saga(
+    connection: Connection,
+    saga: str,
+    at: datetime | None = None,
+    read_at: datetime | None = None,
+) -> dict[str, Any]:
+    """Return a saga's batch, the saga that led to it, and those it led to.
+
+    at, read_at: as of this log time, and as it was read by this time; None: as of now.
+    """
+    up_to = {"at": at, "read_at": read_at}
+    batch_id, caused_by = (
+        connection.execute(OF_SAGA, {"saga": saga, **up_to}).first() or (None,) * 2
+    )
     if caused_by is not None:
         caused_by = saga_key(split_key(saga)[0], caused_by)
-    led_to = [found for found, _ in _led_to(connection, [saga])]
+    led_to = [found for found, _ in _led_to(connection, [saga], **up_to)]
     return {"batch_id": batch_id, "caused_by": caused_by, "led_to": led_to}
 
 
@@ -101,9 +117,14 @@ def mermaid(links: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             yield f"    {number[link['caused_by']]} --> {number[link['saga']]}"
 
 
-def _led_to(connection: Connection, sagas: Sequence[str]) -> list[tuple[str, str]]:
+def _led_to(
+    connection: Connection,
+    sagas: Sequence[str],
+    at: datetime | None = None,
+    read_at: datetime | None = None,
+) -> list[tuple[str, str]]:
     ids = [split_key(saga)[1] for saga in sagas]
-    return _pairs(connection, CHILDREN, sagas, ids=ids, most=MAX_TREE)
+    return _pairs(connection, CHILDREN, sagas, ids=ids, most=MAX_TREE, at=at, read_at=read_at)
 
 
 def _pairs(

@@ -102,7 +102,7 @@ FLOWS = text(f"""
               FROM saga WHERE flow IS NOT NULL GROUP BY 1, 2, 3) AS counted
     ) AS found GROUP BY 1 ORDER BY 1
 """)
-_EVENT = 'event_id, type, source, seq, at, causation, partition, "offset", detail'
+_EVENT = 'event_id, type, source, seq, at, read_at, causation, partition, "offset", detail'
 TIMELINE = text(f"""
     SELECT {_EVENT} FROM {live_and_history("timeline", f"saga, {_EVENT}")}
     WHERE saga = :saga
@@ -111,6 +111,24 @@ FACTS = text(f"""
     SELECT facts::text FROM {live_and_history("saga", "saga, facts")}
     WHERE saga = :saga
 """)
+# In the order of indexes `saga_flow` (a scan for each status) and `saga_history_started`. The first
+# condition on the time follows from the row comparison, but bounds the scan.
+_STARTED = """
+    started_at >= :since AND started_at < :until AND (started_at, saga) > (:after_at, :after)
+    ORDER BY started_at, saga LIMIT :limit
+"""
+STARTED = text(f"""
+    SELECT saga, facts, started_at FROM (
+        SELECT found.* FROM unnest(CAST(:statuses AS text[])) AS wanted (status)
+        CROSS JOIN LATERAL (
+            SELECT saga, facts::text, started_at FROM saga
+            WHERE status = wanted.status AND flow = :flow AND {_STARTED}) AS found
+        UNION ALL
+        (SELECT saga, facts::text, started_at FROM saga_history
+         WHERE flow = :flow AND {_STARTED})) AS found
+    ORDER BY started_at, saga LIMIT :limit
+""")
+PRESENT_TIME = text("SELECT clock_timestamp()")
 IS_HISTORY = text("SELECT EXISTS (SELECT FROM saga_history WHERE saga = :saga)")
 UNREADABLE = text("""
     SELECT topic, partition, "offset", at, code, error, saga, encode(record_key, 'escape') AS key,
@@ -238,6 +256,33 @@ def flows(connection: Connection) -> list[Count]:
 def timeline(connection: Connection, saga: str) -> list[Row]:
     """Return the events of a saga, unsorted: `Saga.timeline` sorts."""
     return _rows(connection, TIMELINE, saga=saga)
+
+
+def started(
+    connection: Connection,
+    flow: str,
+    since: datetime,
+    until: datetime,
+    after: tuple[datetime, str],
+    limit: int,
+) -> list[tuple[Saga, datetime]]:
+    """Return sagas of a flow, archived ones too, that started between two log times.
+
+    They are in the order of their starts, each with it. after: start and saga key of the last one
+    that was returned before.
+    """
+    after_at, key = after
+    wanted = {"since": max(since, after_at), "until": until, "after_at": after_at, "after": key}
+    statuses = [known.value for known in Status]
+    parameters = {**wanted, "flow": flow, "statuses": statuses, "limit": limit}
+    rows = connection.execute(STARTED, parameters)
+    return [(load_saga(saga, facts), at) for saga, facts, at in rows]
+
+
+def present_time(connection: Connection) -> datetime:
+    """Return the time of the database's clock, which says when an event was read."""
+    found: datetime = connection.execute(PRESENT_TIME).scalar_one()
+    return found
 
 
 def unreadable(connection: Connection, limit: int) -> list[Row]:

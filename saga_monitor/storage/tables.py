@@ -16,6 +16,7 @@ from sqlalchemy import (
     Table,
     Text,
     false,
+    func,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB, UUID
@@ -84,6 +85,8 @@ timeline = Table(
     Column("partition", Integer, nullable=False),
     Column("offset", BigInteger, nullable=False),
     Column("detail", JSONB, nullable=False),
+    # PostgreSQL sets it at the insert, so it costs no parameter: when the monitor read the event.
+    Column("read_at", _TIME, nullable=False, server_default=func.now(), info={"rebuilt": False}),
 )
 
 stream_offset = Table(
@@ -137,6 +140,9 @@ Index(
     HISTORY[saga].c.updated_at.desc().nulls_last(),
 )
 
+# For back-tests, in the order of the starts.
+Index("saga_history_started", HISTORY[saga].c.flow, HISTORY[saga].c.started_at)
+
 # Partial indexes for batches and caused sagas: few events name either.
 for _table in (timeline, HISTORY[timeline]):
     for _name in ("batch_id", "caused_by"):
@@ -155,6 +161,13 @@ recorded_command = Table(
     Column("at", _TIME, nullable=False, index=True),
     info={"rebuilt": False},
 )
+
+
+NOT_REBUILT = {"rebuilt": False}
+"""The `info` of a table or column that holds no state: no event carries it, or it is about reading.
+"""
+PROJECTED = tuple(table for table in metadata.sorted_tables if table.info != NOT_REBUILT)
+"""The tables that the projection writes: all that the topics alone restore."""
 
 
 def live_and_history(table: str, columns: str) -> str:

@@ -44,6 +44,25 @@ def load_contract(*packages: str) -> Contract:
     return replace(join(*parts.values()), declared=tuple(declared.values()), packages=flows_of)
 
 
+def load_edited_flow(content: str, contract: Contract) -> Flow:
+    """Return the flow that a TOML text declares instead of the contract's flow of that name.
+
+    Raises FlowError, also if the contract has no flow of that name.
+    """
+    name = load(content, contract.owners).name
+    present = next((flow for flow in contract.declared if flow.name == name), None)
+    if present is None:
+        known = ", ".join(flow.name for flow in contract.declared)
+        raise FlowError(
+            f"flow {name}: this contract has no flow of that name (known: {known}); edit the file "
+            "of one of these, and keep its name"
+        )
+    flow = load(content, present.owners)
+    check_balance_fields(flow, contract.schemas)
+    check_step_marks(flow, contract.schemas)
+    return flow
+
+
 def load_platform() -> Contract:
     """Return the platform's own events, which need no flow."""
     return load_events(files_of(PLATFORM))

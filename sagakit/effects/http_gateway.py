@@ -28,6 +28,7 @@ from sagakit.decider import Effect
 from sagakit.errors import EffectFailed
 from sagakit.foreign_text import bounded
 from sagakit.provider_pause import ProviderPaused
+from sagakit.replay_mode import refuse_in_replay
 
 TIMEOUT_S = 10.0
 PAGE_TIMEOUT_S = 30.0
@@ -73,6 +74,7 @@ class HttpGateway:
     def __init__(
         self, provider: str, client: HttpClient, base_url: str, codes: Collection[str] = ()
     ) -> None:
+        refuse_in_replay(self)
         self._provider, self._client, self._base_url = provider, client, base_url.rstrip("/")
         self._codes = COMMON_CODES | frozenset(codes)
         self._pause = client.pause_of(self._base_url)

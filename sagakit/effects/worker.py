@@ -30,6 +30,7 @@ from sagakit.handling.request_batcher import RequestBatcher
 from sagakit.messages.envelope import EffectRow, Lease, Message
 from sagakit.messages.trace_ids import log_fields
 from sagakit.own_threads import OwnThreads
+from sagakit.replay_mode import refuse_in_replay
 from sagakit.retry import (
     PENDING_BACKOFF,
     RETRY_BACKOFF,
@@ -98,6 +99,7 @@ class EffectWorker:
         faults: Faults = NO_FAULTS,
         wrapper: PerformWrapper = perform_plain,
     ) -> None:
+        refuse_in_replay(self)
         self._queue = queue
         self._batcher = batcher
         self._perform = perform

@@ -3,21 +3,19 @@
 import time
 from collections.abc import Generator, Sequence
 from contextlib import closing
-from typing import Any
 
 from confluent_kafka import (
     OFFSET_BEGINNING,
-    Consumer,
     IsolationLevel,
     KafkaError,
     KafkaException,
-    Message,
     TopicPartition,
 )
 from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
 
-from sagakit.kafka.client import admin_client, log_client_error, record_of, topic_ids
-from sagakit.kafka.damaged_batches import DAMAGED, LIMITS, DamagedBatches
+from sagakit.kafka.client import admin_client, topic_ids
+from sagakit.kafka.damaged_batches import DAMAGED, DamagedBatches
+from sagakit.kafka.log_spans import groupless_consumer, records_of
 from sagakit.messages.envelope import Record
 
 LEADER_MOVES = frozenset(
@@ -58,20 +56,41 @@ class LogEnds:
         """
         return self._ask(topics, IsolationLevel.READ_COMMITTED, timeout_s)
 
+    def firsts(self, topics: Sequence[str], timeout_s: float = 10.0) -> dict[tuple[str, int], int]:
+        """Return (topic, partition) -> first offset that the log still holds, as `ends` does."""
+        first = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
+        return self._ask(topics, IsolationLevel.READ_UNCOMMITTED, timeout_s, first)
+
+    def since(
+        self, topics: Sequence[str], at_ms: int, timeout_s: float = 10.0
+    ) -> dict[tuple[str, int], int | None]:
+        """Return (topic, partition) -> offset of the first record stamped `at_ms` or later.
+
+        None where there is none yet. at_ms: Unix ms. Raises KafkaException.
+        """
+        at = OffsetSpec.for_timestamp(at_ms)
+        found = self._ask(topics, IsolationLevel.READ_UNCOMMITTED, timeout_s, at)
+        return {place: None if offset < 0 else offset for place, offset in found.items()}
+
     def _ask(
-        self, topics: Sequence[str], isolation: IsolationLevel, timeout_s: float
+        self,
+        topics: Sequence[str],
+        isolation: IsolationLevel,
+        timeout_s: float,
+        spec: OffsetSpec | None = None,
     ) -> dict[tuple[str, int], int]:
         deadline = time.monotonic() + timeout_s
+        spec = spec or OffsetSpec.latest()  # type: ignore[no-untyped-call]
         while True:
             try:
-                return self._ends(topics, isolation, timeout_s)
+                return self._ends(topics, isolation, timeout_s, spec)
             except KafkaException as error:
                 if error.args[0].code() not in LEADER_MOVES or time.monotonic() > deadline:
                     raise
             time.sleep(ASK_AGAIN_S)
 
     def _ends(
-        self, topics: Sequence[str], isolation: IsolationLevel, timeout_s: float
+        self, topics: Sequence[str], isolation: IsolationLevel, timeout_s: float, spec: OffsetSpec
     ) -> dict[tuple[str, int], int]:
         metadata = self._admin.list_topics(timeout=timeout_s).topics
         asked = {}
@@ -79,7 +98,7 @@ class LogEnds:
             if name not in metadata:
                 raise KafkaException(KafkaError(KafkaError._UNKNOWN_TOPIC, f"no topic {name}"))
             for partition in metadata[name].partitions:
-                asked[TopicPartition(name, partition)] = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+                asked[TopicPartition(name, partition)] = spec
         answers = self._admin.list_offsets(
             asked, isolation_level=isolation, request_timeout=timeout_s
         )
@@ -114,7 +133,7 @@ def read_log(
         "auto.offset.reset": "earliest",
         "isolation.level": "read_uncommitted" if uncommitted else "read_committed",
     }
-    consumer = _groupless_consumer(bootstrap_servers, "log-reader", how)
+    consumer = groupless_consumer(bootstrap_servers, "log-reader", how)
     damaged = DamagedBatches(consumer)
     try:
         starts = {
@@ -135,23 +154,13 @@ def read_log(
                     continue
                 if error is not None and error.code() not in DAMAGED:
                     raise KafkaException(error)
-                for record in _records_of(message, damaged):
+                for record in records_of(message, damaged):
                     if place in ends:
                         yield record
                         if record.offset + 1 >= ends[place]:
                             del ends[place]
     finally:
         consumer.close()
-
-
-def _records_of(message: Message, damaged: DamagedBatches) -> list[Record]:
-    """Return the record, and what stands for a damaged batch that ends here."""
-    if message.error() is not None:
-        given_up = damaged.after_error(message)
-        return [given_up] if given_up else []
-    record = record_of(message)
-    readable, given_up = damaged.after_record(record)
-    return [*([given_up] if given_up else []), *([record] if readable else [])]
 
 
 def lag(bootstrap_servers: str, group: str, topics: Sequence[str], timeout_s: float = 10.0) -> int:
@@ -170,22 +179,8 @@ def positions(
 
     Raises KafkaException.
     """
-    with closing(_groupless_consumer(bootstrap_servers, group, {})) as consumer:
+    with closing(groupless_consumer(bootstrap_servers, group, {})) as consumer:
         ends = LogEnds(bootstrap_servers).readable_ends(topics, timeout_s)
         found = consumer.committed([TopicPartition(t, p) for t, p in ends], timeout=timeout_s)
         committed = {(str(p.topic), p.partition): max(p.offset, 0) for p in found}
         return {place: (committed[place], end) for place, end in ends.items()}
-
-
-def _groupless_consumer(bootstrap_servers: str, group: str, more: dict[str, Any]) -> Consumer:
-    """Return a consumer that never joins its group and commits nothing."""
-    return Consumer(
-        {
-            "bootstrap.servers": bootstrap_servers,
-            "group.id": group,
-            "enable.auto.commit": False,
-            "error_cb": log_client_error,
-            **LIMITS,
-            **more,
-        }
-    )

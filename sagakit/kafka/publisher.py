@@ -16,6 +16,7 @@ from confluent_kafka import (
 from sagakit.errors import SagaError
 from sagakit.kafka.client import LIBRARY_LOG, log_client_error
 from sagakit.messages.envelope import AppendTimes, OutboxRow, contiguous_rows
+from sagakit.replay_mode import refuse_in_replay
 
 log = structlog.get_logger(__name__)
 FLUSH_S = 30.0
@@ -49,6 +50,7 @@ class Publisher:
     """
 
     def __init__(self, bootstrap_servers: str, client_id: str) -> None:
+        refuse_in_replay(self)
         self._config = {
             "bootstrap.servers": bootstrap_servers,
             "client.id": client_id,

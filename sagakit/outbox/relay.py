@@ -23,6 +23,7 @@ from sqlalchemy import Connection, Engine, exc, text
 from sagakit.faults import NO_FAULTS, Faults
 from sagakit.kafka.publisher import PublishFailed
 from sagakit.messages.envelope import AppendTimes, OutboxRow
+from sagakit.replay_mode import refuse_in_replay
 from sagakit.retry import WAITS, is_too_much, is_transient, passing_for, retry_transaction
 from sagakit.store.commit_queue import CommitQueue
 from sagakit.store.expiry import expire
@@ -123,6 +124,7 @@ class Relay:
         faults: Faults = NO_FAULTS,
         find_published: FindPublished = lambda rows: {},
     ) -> None:
+        refuse_in_replay(self)
         self._engine = engine
         self._publisher = publisher
         self._clock = clock

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from pydantic_settings import BaseSettings
 
-from saga_monitor.service import MonitorSettings, shortened
+from saga_monitor.saga.other_deadlines import shortened
+from saga_monitor.service import MonitorSettings
 from sagakit.errors import ConfigurationError, FlowError
 from sagakit.flow.loader import load
 from sagakit.service.settings import load as load_settings

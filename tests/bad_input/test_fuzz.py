@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from saga_monitor.service import MonitorSettings, shortened
+from saga_monitor.saga.other_deadlines import shortened
+from saga_monitor.service import MonitorSettings
 from sagakit.contract.model import saga_id_of
 from sagakit.contract.platform import SagaResumed
 from sagakit.errors import ConfigurationError, FlowError

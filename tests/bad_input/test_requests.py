@@ -19,11 +19,14 @@ from tests.stack import PATIENCE_S
 
 @pytest.fixture(scope="module", autouse=True)
 def _known(apps: RunningApps) -> None:
-    """Payment was asked to charge for one order."""
+    """Payment was asked to charge for one order, and the monitor has read one."""
     one = sent(placed(split_key(KNOWN)[1]), flow="order/2")
     record = Record(one.topic, 0, 0, 1_767_323_045_000, one.key, one.value, one.headers)
     (handled,) = apps.processes["payment"].handler.handle([decode_message(CODEC, record)])
     assert handled.disposition == "handled"
+    seen = sent(placed("well-known"), flow="order/2")
+    record = Record(seen.topic, 0, 1, 1_767_323_045_000, seen.key, seen.value, seen.headers)
+    assert apps.monitor.projection.apply([record]).events == 1
 
 
 def ask(apps: RunningApps, where: str, call: Call) -> httpx2.Response:

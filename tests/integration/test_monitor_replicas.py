@@ -35,10 +35,11 @@ ROWS = (
     "started_at, ended_at, updated_at, partition FROM saga "
     "WHERE saga = ANY(%s) ORDER BY saga",
     "SELECT * FROM balance WHERE saga = ANY(%s) ORDER BY saga, name, kind",
-    "SELECT * FROM timeline WHERE saga = ANY(%s) ORDER BY saga, event_id",
+    'SELECT saga, event_id, type, source, seq, at, causation, partition, "offset", detail '
+    "FROM timeline WHERE saga = ANY(%s) ORDER BY saga, event_id",
     "SELECT * FROM intervention WHERE saga = ANY(%s) ORDER BY saga, code",
 )
-"""All that is known of orders; `quiet_until` is no knowledge, it says when to look again."""
+"""All that is known of orders, without the times at which a monitor looks again and has read."""
 
 
 def order_ids(count: int) -> list[str]:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from saga_monitor.saga.deadlines import due_emissions
 from saga_monitor.saga.facts import Fact, Saga, fold
+from saga_monitor.saga.time_travel import Basis, saga_at
 from saga_monitor.saga.view import ENDED, Status
 from saga_monitor.storage.store import dump_facts, load_saga
 from sagakit.contract.platform import CompensationRequested
@@ -76,6 +77,21 @@ def test_any_order_repetition_and_grouping_folds_to_the_same_saga(
 def test_what_the_database_keeps_is_the_saga(facts: list[Fact]) -> None:
     saga = fold(Saga(SAGA), *facts)
     assert load_saga(SAGA, orjson.dumps(dump_facts(saga.facts.values())).decode()) == saga
+
+
+@given(orders())
+def test_as_of_now_a_saga_is_that_of_today_and_as_of_an_event_the_fold_up_to_it(
+    facts: list[Fact],
+) -> None:
+    saga, now = fold(Saga(SAGA), *facts), after(10**6)
+    read_at = {fact.id: fact.at for fact in facts}
+    for basis in Basis:
+        for moment in (now, *(fact.at for fact in facts)):
+            then, _ = saga_at(saga, moment, basis, read_at, now=now, read_through=now)
+            up_to = fold(Saga(SAGA), *(fact for fact in facts if fact.at <= moment))
+            assert then == up_to
+            assert seen(then) == seen(up_to)
+            assert moment != now or then == saga
 
 
 @given(orders())

@@ -67,6 +67,7 @@ def _create_sagas() -> None:
         sa.Column("partition", sa.Integer, nullable=False),
         sa.Column("offset", sa.BigInteger, nullable=False),
         sa.Column("detail", JSONB, nullable=False),
+        sa.Column("read_at", TIME, nullable=False, server_default=sa.func.now()),
     )
 
 
@@ -132,6 +133,7 @@ def _create_indexes() -> None:
         postgresql_include=["version", "saga"],
     )
     op.create_index("saga_history_status", "saga_history", ["status", NEWEST])
+    op.create_index("saga_history_started", "saga_history", ["flow", "started_at"])
     op.create_index("intervention_status", "intervention", ["status", "opened_at"])
     op.create_index("ix_recorded_command_at", "recorded_command", ["at"])
     for table in ("timeline", "timeline_history"):

@@ -1,6 +1,6 @@
 """What `saga show` and `saga ls` print, and what they say when nothing runs."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from saga_cli import client
+from saga_cli.declarations import Moment
 from saga_cli.main import saga
 from saga_cli.monitor import interventions
 from saga_cli.monitor.saga_view import blocker_line, saga_view
@@ -103,6 +104,82 @@ def test_who_is_asked_for_a_verdict_is_reported() -> None:
     output = capture.get()
     assert "deadline in 23 h 50 min; asked: payments-reviewer, reminded 2 min 0 s ago\n" in output
     assert "reminded 2 min 0 s ago, escalated to payments-lead 1 min 0 s ago" in output
+
+
+def past(**changes: Any) -> str:
+    """What is printed of a saga of the past."""
+    point = {
+        "at": "2026-01-02T03:06:00Z",
+        "basis": "log",
+        "events": 2,
+        "later": 1,
+        "unread": 0,
+        "complete": True,
+    }
+    console = Console(width=200, color_system=None)
+    with console.capture() as capture:
+        console.print(saga_view({**SEEN, "blocked_by": None, "point": {**point, **changes}}, NOW))
+    return capture.get()
+
+
+def test_a_saga_of_the_past_says_what_it_stands_for() -> None:
+    whole = past()
+    assert "as the log knew it at 2026-01-02T03:06:00Z: 2 of 3 events\n" in whole
+    assert "not read" not in whole
+    known = past(basis="read", unread=1)
+    assert "as the monitor had read it at 2026-01-02T03:06:00Z: 2 of 3 events\n" in known
+    assert "1 events stood in the log then and the monitor had not read them" in known
+    assert "the log is not read through that time yet" in past(complete=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        (
+            ["o-1", "--at", "2026-01-02T04:06:00+01:00"],
+            {"at": "2026-01-02T03:06:00Z", "basis": "log"},
+        ),
+        (
+            ["o-1", "--at", "2026-01-02T03:06:00.5Z", "--as-known"],
+            {"at": "2026-01-02T03:06:00.500000Z", "basis": "read"},
+        ),
+        (["o-1"], {}),
+    ],
+)
+def test_the_monitor_is_asked_for_the_moment(
+    arguments: list[str], wanted: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    def ask(_method: str, path: str, _shape: Any, params: Any) -> Any:
+        if path == "/candidates":
+            return [{"saga": "order/o-1"}]
+        asked.append(params)
+        return SEEN
+
+    monkeypatch.setattr("saga_cli.client.ask", ask)
+    assert CliRunner().invoke(show, arguments).exit_code == 0
+    assert asked == [wanted]
+
+
+def test_a_duration_is_as_long_ago() -> None:
+    before = datetime.now(UTC)
+    found = Moment().convert("15m", None, None)
+    assert timedelta(0) <= found + timedelta(minutes=15) - before < timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--at", "2026-01-02T03:06:00"], ("'2026-01-02T03:06:00' has no time zone", "15m")),
+        (["--at", "noon"], ("'noon' is not a time", "such as 2026-11-26T05:28:41Z")),
+        (["--as-known"], ("give --at",)),
+    ],
+)
+def test_a_moment_that_is_none_is_refused(arguments: list[str], words: tuple[str, ...]) -> None:
+    done = CliRunner().invoke(show, ["o-1", *arguments])
+    assert done.exit_code == 2
+    assert all(word in done.output for word in words)
 
 
 def test_an_order_is_shown_in_full() -> None:
