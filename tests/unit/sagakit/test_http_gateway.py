@@ -299,6 +299,6 @@ def test_a_forged_or_old_signature_is_refused(change: Callable[[str], str], deta
 )
 def test_secrets_that_anybody_could_guess_are_refused(secrets: Any, detail: str) -> None:
     with pytest.raises(ConfigurationError, match=detail):
-        signed_webhook("bank", secrets, lambda: NOW, {}, lambda state: None)
+        signed_webhook("bank", secrets, lambda: NOW, {}, lambda state, report: None)
     with pytest.raises(ConfigurationError, match=detail):
         verify(secrets, b"{}", sign("s", b"{}", AT), NOW)
