@@ -401,15 +401,16 @@ def test_the_first_action_is_what_the_monitor_emits_first(words: list[tuple[str,
     saga = story(words)
     until = saga.timeline()[-1].at
     actions = play(saga, plan(), until).actions
-    # When the monitor itself is asked at each event, with what it had read before
+    # When the monitor itself is asked at each event, with what it had read before, and at the end
     timeline = saga.timeline()
+    moments = [*(fact.at for fact in timeline[1:]), until]
     first: datetime | None = None
-    for n in range(1, len(timeline)):
+    for n, moment in enumerate(moments, 1):
         before = fold(Saga(SAGA), *timeline[:n])
         view = seen(before)
-        emitted = due_emissions(before, view, timeline[n].at)
+        emitted = due_emissions(before, view, moment)
         if any(e.event.type != "CompensationRequested" or not view.undoing for e in emitted):
-            first = timeline[n].at
+            first = moment
             break
     # Then both act for the first time before the same event, or neither does
     assert (first is None) == (not actions)
