@@ -12,8 +12,9 @@ from pathlib import Path
 from saga_monitor.saga.event_matrix import DECLARED_EFFECTS, EventEffect, Situation
 from saga_monitor.saga.flow_plan import Plan, Role
 from sagakit.contract.loader import load_contract
+from sagakit.contract.made_page import make, table
 from sagakit.contract.model import Contract
-from sagakit.contract.package_tool import read_arguments, run_tool
+from sagakit.contract.package_tool import run_tool
 
 PAGE = Path("docs/reference/late-events.md")
 """The page, below the folder that holds the contract's package."""
@@ -48,13 +49,13 @@ def page_text(package: str) -> str:
         f"Made by `python -m saga_monitor.saga.event_matrix_page {package}` from "
         "`saga_monitor/saga/event_matrix.py` and the flow files; edit those, not this page. A test "
         "compares every cell with what the monitor derives.",
-        _table(("the saga is", ""), ((s.value, means) for s, means in _SITUATION_TEXTS.items())),
-        _table(("the event", ""), ((e.value, means) for e, means in _EFFECT_TEXTS.items())),
+        table(("the saga is", ""), ((s.value, means) for s, means in _SITUATION_TEXTS.items())),
+        table(("the event", ""), ((e.value, means) for e, means in _EFFECT_TEXTS.items())),
     ]
     for flow in contract.flows:
         for version in flow.versions:
             plan = Plan.of(flow, version)
-            parts += [f"## `{plan.label}`", _table(("", *Situation), _rows(plan, contract))]
+            parts += [f"## `{plan.label}`", table(("", *Situation), _rows(plan, contract))]
     return "\n\n".join(parts) + "\n"
 
 
@@ -69,25 +70,14 @@ def _rows(plan: Plan, contract: Contract) -> Iterator[tuple[str, ...]]:
         yield f"{event} ({contract.owners[event]})", *DECLARED_EFFECTS[plan.roles[event]]
 
 
-def _table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
-    lines = [head, ("---",) * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 def main(arguments: Sequence[str]) -> int:
     """Write the page if it differs; with `--check` only return 1 if it does."""
-    module = "saga_monitor.saga.event_matrix_page"
-    files, asked = read_arguments(module, __doc__, arguments, check=True)
-    text, page = page_text(files.package), files.root / PAGE
-    if page.exists() and page.read_text() == text:
-        return 0
-    if asked.check:
-        print(f"{PAGE} is out of date; run `python -m {module} {files.package}`")
-        return 1
-    page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(text)
-    print(f"wrote {PAGE}")
-    return 0
+    return make(
+        "saga_monitor.saga.event_matrix_page",
+        __doc__,
+        arguments,
+        lambda files: {PAGE: page_text(files.package)},
+    )
 
 
 if __name__ == "__main__":

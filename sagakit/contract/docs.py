@@ -19,8 +19,9 @@ from pathlib import Path
 from sagakit.contract.asyncapi import asyncapi, writer, yaml
 from sagakit.contract.files import ContractFiles
 from sagakit.contract.loader import load_contract
+from sagakit.contract.made_page import make, table
 from sagakit.contract.model import Contract
-from sagakit.contract.package_tool import read_arguments, run_tool
+from sagakit.contract.package_tool import run_tool
 from sagakit.contract.texts import DocumentTexts, read_texts
 from sagakit.errors import ContractError
 from sagakit.flow.model import Flow, Step
@@ -95,7 +96,7 @@ def module_tables(root: Path, page: Path, name: Path) -> str:
     def modules(paths: Iterable[Path]) -> str:
         up = "/".join(".." for _ in page.parent.parts)
         rows = [(f"[`{p.stem}`]({up}/{p.relative_to(root)})", first_sentence(p)) for p in paths]
-        return _table(("module", "what it does"), rows)
+        return table(("module", "what it does"), rows)
 
     parts = [modules(sorted(package.glob("[a-z]*.py")))]
     for inner in sorted(path.parent for path in package.glob("*/__init__.py")):
@@ -151,9 +152,9 @@ class FlowPage:
             )
             for event in events
         ]
-        yield _table(("on", *labels), rows)
+        yield table(("on", *labels), rows)
         own = [(event, self.contract.doc(event)) for event in self.contract.events_of(name)]
-        yield _table(("emits", "which says"), own)
+        yield table(("emits", "which says"), own)
 
     def readers(self) -> dict[str, list[str]]:
         """Return topic -> readers: the participants by their routes, the monitor on every topic."""
@@ -174,7 +175,7 @@ class FlowPage:
             for name in self.contract.participants
         ]
         rows.append(("`saga.clock`", "saga monitor", "nobody", "empty ticks: the broker's clock"))
-        return _table(("topic", "written by", "read by", "holds"), rows)
+        return table(("topic", "written by", "read by", "holds"), rows)
 
     def _acl_note(self) -> str:
         note = (
@@ -197,7 +198,7 @@ class FlowPage:
             f"{every}; group `saga-monitor`",
             f"`{topic(PLATFORM)}`, `saga.clock`",
         )
-        return _table(("principal", "Read", "Write"), [*rows, monitor])
+        return table(("principal", "Read", "Write"), [*rows, monitor])
 
 
 def _versions(flow: Flow) -> list[str]:
@@ -226,7 +227,7 @@ def _step_table(flow: Flow) -> str:
                 waits or "—",
             )
         )
-    return _table(("step", "kind", "done", "failed", "undone", "deadline", "waits"), rows)
+    return table(("step", "kind", "done", "failed", "undone", "deadline", "waits"), rows)
 
 
 def _asks(step: Step, event: str) -> str:
@@ -255,12 +256,6 @@ def format_duration(seconds: float) -> str:
         if seconds >= size and seconds % size == 0:
             return f"{int(seconds // size)}{unit}"
     return f"{int(seconds * 1000)}ms"
-
-
-def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    lines = [list(head)]
-    lines += [["---"] * len(lines[0]), *(list(row) for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 # --- all together ---------------------------------------------------------------------------------
@@ -304,23 +299,7 @@ def documents(files: ContractFiles) -> dict[Path, str]:
 
 def main(arguments: Sequence[str]) -> int:
     """Write changed documents; with `--check` only return exit status 1 if any differs."""
-    files, asked = read_arguments("sagakit.contract.docs", __doc__, arguments, check=True)
-    stale = {
-        path: text
-        for path, text in documents(files).items()
-        if not (files.root / path).exists() or (files.root / path).read_text() != text
-    }
-    for path, text in stale.items():
-        if asked.check:
-            print(
-                f"{path} is not what flow and schemas say: run python -m sagakit.contract.docs "
-                f"{files.package}"
-            )
-            continue
-        (files.root / path).parent.mkdir(parents=True, exist_ok=True)
-        (files.root / path).write_text(text)
-        print(f"written: {path}")
-    return 1 if stale and asked.check else 0
+    return make("sagakit.contract.docs", __doc__, arguments, documents)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from sagakit.contract.loader import load_contract
+from sagakit.contract.made_page import make, table
 from sagakit.contract.model import Contract
-from sagakit.contract.package_tool import read_arguments, run_tool
+from sagakit.contract.package_tool import run_tool
 from sagakit.flow.model import REFUSED, Flow
 from sagakit.flow.routing import Rule, rules_of, topic
 
@@ -121,15 +122,15 @@ def page_text(package: str) -> str:
         "not this page. A test plays every cell. Whoever may write one topic causes with it what "
         "is said here, and nothing else: an event that is not listed for a reader changes nothing "
         "there.",
-        _table(("an event is sent", ""), MEANINGS.items()),
-        _table(("the reader", ""), REACTIONS.items()),
+        table(("an event is sent", ""), MEANINGS.items()),
+        table(("the reader", ""), REACTIONS.items()),
     ]
     for flow in contract.flows:
         for version in flow.versions:
             head = ("event (topic)", "reader", *Sending)
             parts += [
                 f"## `{flow.label(version)}`",
-                _table(head, _rows(contract, flow, version)),
+                table(head, _rows(contract, flow, version)),
             ]
     return "\n\n".join(parts) + "\n"
 
@@ -141,25 +142,14 @@ def _rows(contract: Contract, flow: Flow, version: int) -> Iterator[tuple[str, .
             yield f"{event} (`{topic(flow.owners[event])}`)", reader, *cells
 
 
-def _table(head: tuple[str, ...], rows: Any) -> str:
-    lines = [head, ("---",) * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 def main(arguments: Sequence[str]) -> int:
     """Write the page if it differs; with `--check` only return 1 if it does."""
-    module = "sagakit.contract.rights"
-    files, asked = read_arguments(module, __doc__, arguments, check=True)
-    text, page = page_text(files.package), files.root / PAGE
-    if page.exists() and page.read_text() == text:
-        return 0
-    if asked.check:
-        print(f"{PAGE} is out of date; run `python -m {module} {files.package}`")
-        return 1
-    page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(text)
-    print(f"wrote {PAGE}")
-    return 0
+    return make(
+        "sagakit.contract.rights",
+        __doc__,
+        arguments,
+        lambda files: {PAGE: page_text(files.package)},
+    )
 
 
 if __name__ == "__main__":
