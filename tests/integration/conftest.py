@@ -2,11 +2,13 @@
 
 import itertools
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine
 
+from saga_monitor.storage.tables import metadata
 from sagakit.store.memory import MemoryDatabase, MemoryStore
 from sagakit.store.postgres import PostgresDatabase, engine_for
 from tests.kafka import create_topic
@@ -35,12 +37,32 @@ def group() -> str:
 
 
 @pytest.fixture
+def monitor_settings() -> Mapping[str, str]:
+    """What `running` has beside the usual; a module that wants more has a fixture of this name."""
+    return {}
+
+
+@pytest.fixture
 def running(
-    infra: TestInfra, database_url: str, group: str, tmp_path: Path
+    infra: TestInfra,
+    database_url: str,
+    group: str,
+    monitor_settings: Mapping[str, str],
+    tmp_path: Path,
 ) -> Iterator[MonitorProcess]:
     """A monitor with the flow's own deadlines."""
-    with monitor(infra, database_url, tmp_path / "monitor.log", group=group) as process:
+    log = tmp_path / "monitor.log"
+    with monitor(infra, database_url, log, group=group, settings=monitor_settings) as process:
         yield process.start()
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    """On the monitor's tables, without a monitor."""
+    made = engine_for(database_url)
+    metadata.create_all(made)
+    yield made
+    made.dispose()
 
 
 @pytest.fixture

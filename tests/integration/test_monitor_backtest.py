@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,36 +18,20 @@ from saga_monitor.operations.reads import SagaReader
 from saga_monitor.saga.facts import Fact, Saga, fold
 from saga_monitor.storage import store
 from saga_monitor.storage.store import SagaRow, WriteBatch
-from saga_monitor.storage.tables import metadata
 from sagakit.contract.files import files_of
-from sagakit.store.postgres import engine_for
 from schemas import CONTRACT, FLOWS
-from tests.monitor import EventPublisher, MonitorProcess, monitor, whole
-from tests.stack import TestInfra, until
+from tests.monitor import EventPublisher, MonitorProcess, whole
+from tests.stack import until
 
 FLOW = files_of("schemas").folder / "flows" / "order.toml"
-AT_ONCE = {"SAGA_HISTORY_AFTER_S": "1"}
 SLOW_MS = 3000
 START = datetime(2026, 1, 2, 3, tzinfo=UTC)
 
 
 @pytest.fixture
-def running(infra: TestInfra, database_url: str, tmp_path: Path) -> Iterator[MonitorProcess]:
-    """A monitor that keeps finished orders at hand for a second."""
-    group = f"saga-monitor-{uuid.uuid4().hex[:8]}"
-    with monitor(
-        infra, database_url, tmp_path / "monitor.log", group=group, settings=AT_ONCE
-    ) as process:
-        yield process.start()
-
-
-@pytest.fixture
-def engine(database_url: str) -> Iterator[Engine]:
-    """On the monitor's tables, without a monitor."""
-    made = engine_for(database_url)
-    metadata.create_all(made)
-    yield made
-    made.dispose()
+def monitor_settings() -> Mapping[str, str]:
+    """Finished orders are kept at hand for a second."""
+    return {"SAGA_HISTORY_AFTER_S": "1"}
 
 
 def payment_took(process: MonitorProcess, order: str) -> timedelta:

@@ -1,35 +1,21 @@
 """Balances in the monitor's database: rows, sums, and what reconciliation reads of them."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-import pytest
 from sqlalchemy import Engine, text
 
 from saga_monitor.ingest.projection import Projection
 from saga_monitor.reconciliation.sources import sagas
 from saga_monitor.storage import queries, store
-from saga_monitor.storage.tables import metadata
 from sagakit.messages.codec import Codec
-from sagakit.store.postgres import engine_for
 from schemas import CONTRACT, FLOWS
 from schemas.events import PaymentRefundProgressed
 from tests.monitor import captured, placed, reserved
-from tests.stack import TestInfra, fresh_database
 from tests.toy_saga import Wire
 
 CODEC = Codec(CONTRACT)
 UNITS = ("units", "sku-1", 1, 0)
-
-
-@pytest.fixture
-def engine(infra: TestInfra) -> Iterator[Engine]:
-    """On the monitor's tables, without a monitor."""
-    made = engine_for(fresh_database(infra))
-    metadata.create_all(made)
-    yield made
-    made.dispose()
 
 
 def rows(engine: Engine, table: str = "balance") -> list[tuple[Any, ...]]:

@@ -2,7 +2,7 @@
 
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,7 +18,7 @@ from saga_monitor.reconciliation.sources import sagas
 from saga_monitor.saga.facts import Fact, Saga
 from saga_monitor.storage import store
 from saga_monitor.storage.archiver import Archiver
-from saga_monitor.storage.tables import HISTORY, intervention, metadata, saga, timeline
+from saga_monitor.storage.tables import HISTORY, intervention, saga, timeline
 from sagakit.contract.platform import InterventionOpened
 from sagakit.store.postgres import engine_for
 from sagakit.store.rebuild import differences
@@ -39,26 +39,12 @@ from tests.stack import PATIENCE_S, TestInfra, fresh_database, until
 
 ADA = {"actor": "ada", "reason": "the auditors ask for it"}
 BOB = {"actor": "bob", "reason": "the auditors have gone"}
-AT_ONCE = {"SAGA_HISTORY_AFTER_S": "1"}
 
 
 @pytest.fixture
-def running(infra: TestInfra, database_url: str, tmp_path: Path) -> Iterator[MonitorProcess]:
-    """A monitor that keeps finished orders at hand for a second."""
-    group = f"saga-monitor-{uuid.uuid4().hex[:8]}"
-    with monitor(
-        infra, database_url, tmp_path / "monitor.log", group=group, settings=AT_ONCE
-    ) as process:
-        yield process.start()
-
-
-@pytest.fixture
-def engine(database_url: str) -> Iterator[Engine]:
-    """On the monitor's tables, without a monitor."""
-    made = engine_for(database_url)
-    metadata.create_all(made)
-    yield made
-    made.dispose()
+def monitor_settings() -> Mapping[str, str]:
+    """Finished orders are kept at hand for a second."""
+    return {"SAGA_HISTORY_AFTER_S": "1"}
 
 
 def order_id() -> str:
