@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from saga_monitor.replay.pipeline import MonitorAccess
 
 REQUIRED = ("SAGA_BOOTSTRAP_SERVERS", "SAGA_DATABASE_URL", "SAGA_CONTRACT")
-"""Where all of these are set, the settings of the monitor's process are taken."""
+"""The settings of the monitor's process; they are taken where all of these are set."""
 
 
 def monitor_access() -> "MonitorAccess":

@@ -30,12 +30,9 @@ from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import Record
 from sagakit.store.ports import Participant
 from sagakit.store.postgres import engine_for
-from sagakit.store.rebuild import differences, rebuild
+from sagakit.store.rebuild import NOT_REBUILT, differences, rebuild
 from sagakit.telemetry.logs import configure
 
-NOT_REBUILT = {"rebuilt": False}
-"""The `info` of a table or column that holds no state: no event carries it, or it is about reading.
-"""
 HISTORY = "_history"
 """Suffix of the table that rows may have been moved to; the move changes no row."""
 BATCH = 500

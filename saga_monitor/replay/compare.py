@@ -10,7 +10,7 @@ import heapq
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from sqlalchemy import Connection, Table, text
@@ -21,8 +21,9 @@ from saga_monitor.replay.causes import RowKey, cause
 from saga_monitor.replay.target import LIVE, NAME, PREFIX, ShadowRefused
 from saga_monitor.saga.facts import Saga
 from saga_monitor.storage.store import load_saga
-from saga_monitor.storage.tables import HISTORY, NOT_REBUILT, PROJECTED, stream_offset
+from saga_monitor.storage.tables import HISTORY, PROJECTED, live_and_history, stream_offset
 from sagakit.messages.envelope import TopicPartitionKey
+from sagakit.store.rebuild import NOT_REBUILT
 
 COMPARED = tuple(t for t in PROJECTED if t not in HISTORY.values() and t is not stream_offset)
 ROW = "(row)"
@@ -133,14 +134,14 @@ class ProjectionDiff:
         return FieldDifference(key.saga, key.table, row, name, one, other, event)
 
     def _event(self, key: RowKey, name: str, one: Saga, other: Saga) -> CausingEvent | None:
-        rows_of = lambda saga: self._projection.rows(saga, EVERY_PARTITION)  # noqa: E731
+        rows_of = partial(self._projection.rows, partition=EVERY_PARTITION)
         fact = cause(key, name, one, other, rows_of)
         if fact is None:
             return None
         for schema in self._schemas:
+            known = live_and_history(_in(schema, "timeline"), _EVENT)
             query = text(
-                f'SELECT partition, "offset" FROM ({_both(schema, "timeline", _EVENT)}) AS known '
-                "WHERE saga = :saga AND event_id = :event"
+                f'SELECT partition, "offset" FROM {known} WHERE saga = :saga AND event_id = :event'
             )
             asked = {"saga": key.saga, "event": fact.id}
             if place := self._connection.execute(query, asked).first():
@@ -148,7 +149,8 @@ class ProjectionDiff:
         return CausingEvent(fact.id, fact.type, fact.at.isoformat())
 
     def _load(self, schema: str, saga: str) -> Saga:
-        query = f"SELECT facts FROM ({_both(schema, 'saga', 'saga, facts::text')}) AS known"
+        known = live_and_history(_in(schema, "saga"), "saga, facts::text")
+        query = f"SELECT facts FROM {known}"
         facts = self._connection.execute(text(f"{query} WHERE saga = :saga"), {"saga": saga})
         return load_saga(saga, facts.scalar() or "{}")
 
@@ -216,13 +218,12 @@ def _columns(table: Table) -> str:
 
 def _rows_of(table: Table, schema: str) -> str:
     if table not in HISTORY:
-        return f'SELECT {_columns(table)} FROM "{schema}".{table.name}'
-    return f"SELECT * FROM ({_both(schema, table.name, _columns(table))}) AS both_tables"
+        return f"SELECT {_columns(table)} FROM {_in(schema, table.name)}"
+    return f"SELECT * FROM {live_and_history(_in(schema, table.name), _columns(table))}"
 
 
-def _both(schema: str, table: str, columns: str) -> str:
-    tables = (f'"{schema}".{table}', f'"{schema}".{table}_history')
-    return " UNION ALL ".join(f"SELECT {columns} FROM {name}" for name in tables)
+def _in(schema: str, table: str) -> str:
+    return f'"{schema}".{table}'
 
 
 def _differing(table: Table, schemas: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ are co-partitioned. Were they not, the rows' locks would still keep the sagas wh
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 
 from sqlalchemy import Engine
 
@@ -16,6 +16,7 @@ from saga_monitor.replay.source import Source, in_batches, live_log, selection, 
 from saga_monitor.replay.target import Shadow
 from saga_monitor.saga.other_deadlines import shortened
 from sagakit.contract.loader import load_contract
+from sagakit.contract.model import Contract
 from sagakit.kafka.log_spans import OffsetSpan, Spans
 from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import Record, TopicPartitionKey
@@ -42,7 +43,7 @@ class MonitorAccess:
 
     def codec(self) -> Codec:
         """Return a codec that decodes; it registers nothing."""
-        contract = load_contract(*self.contracts)
+        contract = _loaded(self.contracts)
         if not self.schema_registry_url:
             return Codec(contract)
         from sagakit.messages.schema_registry import ConfluentRegistry  # its client takes 20 MB
@@ -51,8 +52,14 @@ class MonitorAccess:
 
     def projection(self, engine: Engine, codec: Codec) -> Projection:
         """Return the fold of the live monitor, with this engine as its target."""
-        flows = load_contract(*self.contracts).flows
+        flows = _loaded(self.contracts).flows
         return Projection(engine, codec, shortened(flows, self.deadlines))
+
+
+@cache
+def _loaded(packages: tuple[str, ...]) -> Contract:
+    """Load the contracts once a process, however many partition numbers it folds."""
+    return load_contract(*packages)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB, UUID
 
+from sagakit.store.rebuild import NOT_REBUILT
+
 metadata = MetaData()
 
 # Saga keys compare as bytes, so that PostgreSQL and Python take locks in the same order.
@@ -37,7 +39,7 @@ saga = Table(
     Column("facts", JSONB, nullable=False, server_default="{}"),
     Column("awaited", Text),
     Column("next_deadline", _TIME),
-    Column("quiet_until", _TIME, info={"rebuilt": False}),
+    Column("quiet_until", _TIME, info=NOT_REBUILT),
     Column("started_at", _TIME),
     Column("ended_at", _TIME),
     Column("updated_at", _TIME),
@@ -86,7 +88,7 @@ timeline = Table(
     Column("offset", BigInteger, nullable=False),
     Column("detail", JSONB, nullable=False),
     # PostgreSQL sets it at the insert, so it costs no parameter: when the monitor read the event.
-    Column("read_at", _TIME, nullable=False, server_default=func.now(), info={"rebuilt": False}),
+    Column("read_at", _TIME, nullable=False, server_default=func.now(), info=NOT_REBUILT),
 )
 
 stream_offset = Table(
@@ -95,7 +97,7 @@ stream_offset = Table(
     Column("topic", Text, primary_key=True),
     Column("partition", Integer, primary_key=True),
     Column("offset", BigInteger, nullable=False),
-    Column("topic_id", Text, info={"rebuilt": False}),
+    Column("topic_id", Text, info=NOT_REBUILT),
 )
 
 # What could not be read of a record is told by the client that tried, each in its own words.
@@ -105,13 +107,13 @@ monitor_unreadable = Table(
     Column("topic", Text, primary_key=True),
     Column("partition", Integer, primary_key=True),
     Column("offset", BigInteger, primary_key=True),
-    Column("at", _TIME, nullable=False, info={"rebuilt": False}),
+    Column("at", _TIME, nullable=False, info=NOT_REBUILT),
     Column("code", Text, nullable=False),
-    Column("error", Text, nullable=False, info={"rebuilt": False}),
+    Column("error", Text, nullable=False, info=NOT_REBUILT),
     Column("saga", _SAGA_KEY, nullable=False),
     Column("record_key", LargeBinary),
     Column("value", LargeBinary),
-    Column("headers", Text, nullable=False, info={"rebuilt": False}),
+    Column("headers", Text, nullable=False, info=NOT_REBUILT),
 )
 
 intervention = Table(
@@ -159,13 +161,10 @@ recorded_command = Table(
     Column("type", Text, nullable=False),
     Column("fields", JSONB, nullable=False),
     Column("at", _TIME, nullable=False, index=True),
-    info={"rebuilt": False},
+    info=NOT_REBUILT,
 )
 
 
-NOT_REBUILT = {"rebuilt": False}
-"""The `info` of a table or column that holds no state: no event carries it, or it is about reading.
-"""
 PROJECTED = tuple(table for table in metadata.sorted_tables if table.info != NOT_REBUILT)
 """The tables that the projection writes: all that the topics alone restore."""
 

@@ -21,7 +21,7 @@ AT_ONCE = 1000
 BUFFER_BYTES = 32 * 1024 * 1024
 """About as many bytes of records wait to be merged, of all partitions together."""
 RECORD_BYTES = 200
-"""What a record needs besides key, value and headers."""
+"""The memory that a record needs besides key, value and headers."""
 MEMORY = {
     "queued.max.messages.kbytes": 16 * 1024,
     "fetch.message.max.bytes": 256 * 1024,

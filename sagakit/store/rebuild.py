@@ -25,6 +25,9 @@ from sagakit.store.ports import Participant
 
 S = TypeVar("S")
 BATCH = 500
+NOT_REBUILT = {"rebuilt": False}
+"""The `info` of a table or column that holds no state: no event carries it, or it is about reading.
+"""
 CHECKS = text("""
     SELECT conrelid::regclass::text, quote_ident(conname), pg_get_constraintdef(oid)
     FROM pg_constraint WHERE contype = 'c' AND connamespace = 'public'::regnamespace

@@ -18,6 +18,7 @@ from sqlalchemy import (
     text,
 )
 
+from sagakit.store.rebuild import NOT_REBUILT
 from sagakit.store.state_table import TableStore
 from services.order.decide import Order, Phase
 
@@ -44,7 +45,7 @@ idempotency = Table(
     Column("key", Text, primary_key=True),
     Column("digest", Text, nullable=False),
     Column("claimed_at", DateTime(timezone=True), nullable=False, index=True),
-    info={"rebuilt": False},
+    info=NOT_REBUILT,
 )
 
 # See `vault`. No event carries a key: losing a row here erases the data sealed with its key.
@@ -58,7 +59,7 @@ customer_key = Table(
     Column("erased_at", DateTime(timezone=True)),
     Column("actor", Text),
     Column("reason", Text),
-    info={"rebuilt": False},
+    info=NOT_REBUILT,
     # An erased key stays in a dead row until that is vacuumed: at the next round, not at 20 %.
     postgresql_with={"autovacuum_vacuum_scale_factor": "0", "autovacuum_vacuum_threshold": "0"},
 )
