@@ -4,18 +4,11 @@ import time
 from collections.abc import Generator, Sequence
 from contextlib import closing
 
-from confluent_kafka import (
-    OFFSET_BEGINNING,
-    IsolationLevel,
-    KafkaError,
-    KafkaException,
-    TopicPartition,
-)
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
 
 from sagakit.kafka.client import admin_client, topic_ids
-from sagakit.kafka.damaged_batches import DAMAGED, DamagedBatches
-from sagakit.kafka.log_spans import groupless_consumer, records_of
+from sagakit.kafka.log_spans import OffsetSpan, groupless_consumer, read_spans
 from sagakit.messages.envelope import Record
 
 LEADER_MOVES = frozenset(
@@ -119,48 +112,22 @@ def read_log(
 ) -> Generator[Record, None, None]:
     """Yield every record of these topics up to the current end, without joining a group.
 
+    The records of a partition come in its order, those of all partitions in log time.
+
     last: read only the last so many offsets of each partition. uncommitted: also what readers do
     not see yet, behind a transaction that is open.
 
     Raises TimeoutError if nothing arrives for `timeout_s`, and KafkaException for a topic that does
     not exist.
     """
-    inspector = LogEnds(bootstrap_servers)
-    now = (inspector.ends if uncommitted else inspector.readable_ends)(topics, timeout_s)
-    ends = {place: end for place, end in now.items() if end}
-    how = {
-        "enable.partition.eof": True,
-        "auto.offset.reset": "earliest",
-        "isolation.level": "read_uncommitted" if uncommitted else "read_committed",
+    log = LogEnds(bootstrap_servers)
+    ends = (log.ends if uncommitted else log.readable_ends)(topics, timeout_s)
+    spans = {
+        place: OffsetSpan(first if last is None else max(first, ends[place] - last), ends[place])
+        for place, first in log.firsts(topics, timeout_s).items()
     }
-    consumer = groupless_consumer(bootstrap_servers, "log-reader", how)
-    damaged = DamagedBatches(consumer)
-    try:
-        starts = {
-            place: OFFSET_BEGINNING if last is None else max(end - last, 0)
-            for place, end in ends.items()
-        }
-        consumer.assign([TopicPartition(t, p, at) for (t, p), at in starts.items()])
-        while ends:
-            found = consumer.consume(1, timeout_s)  # a larger number waits for all of them
-            found += consumer.consume(999, 0) if found else []
-            if not found:
-                raise TimeoutError(f"nothing of {sorted(ends)} came within {timeout_s} s")
-            for message in found:
-                error = message.error()
-                place = (str(message.topic()), message.partition() or 0)
-                if error is not None and error.code() == KafkaError._PARTITION_EOF:
-                    ends.pop(place, None)
-                    continue
-                if error is not None and error.code() not in DAMAGED:
-                    raise KafkaException(error)
-                for record in records_of(message, damaged):
-                    if place in ends:
-                        yield record
-                        if record.offset + 1 >= ends[place]:
-                            del ends[place]
-    finally:
-        consumer.close()
+    for batch in read_spans(bootstrap_servers, spans, timeout_s, uncommitted=uncommitted):
+        yield from batch.records
 
 
 def lag(bootstrap_servers: str, group: str, topics: Sequence[str], timeout_s: float = 10.0) -> int:

@@ -143,7 +143,7 @@ class _Merge:
             return
         if error is not None and error.code() not in DAMAGED:
             raise KafkaException(error)
-        self._add(waiting, records_of(message, self._damaged))
+        self._add(waiting, _records_of(message, self._damaged))
 
     def _add(self, waiting: _Waiting, records: list[Record]) -> None:
         for record in records:
@@ -186,7 +186,7 @@ class _Merge:
                 waiting.paused = full
 
 
-def records_of(message: Message, damaged: DamagedBatches) -> list[Record]:
+def _records_of(message: Message, damaged: DamagedBatches) -> list[Record]:
     """Return the record, and what stands for a damaged batch that ends here."""
     if message.error() is not None:
         given_up = damaged.after_error(message)
