@@ -80,7 +80,11 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class PlannedRefund:
-    """The refund under way. `amount_minor` None: void the charge, or refund all if captured."""
+    """The refund under way. `amount_minor` None: void the charge, or refund all that it has taken.
+
+    That is asked of a charge that may still capture more: the provider knows how much it has taken
+    by then, and nobody else does.
+    """
 
     charge_id: str | None = None
     amount_minor: int | None = None
@@ -441,13 +445,22 @@ def due_minor(state: Payment, charge: Charge) -> int:
     return max(0, charge.left_minor - kept_minor)
 
 
+def to_come_minor(state: Payment, charge: Charge) -> int:
+    """Return how much less than asked for a charge has taken: the rest may follow."""
+    asked = charge.charge_id == state.charge_id and state.facts
+    if not asked or charge.currency != asked.currency:
+        return 0
+    return max(0, asked.total_minor - charge.captured_minor)
+
+
 def _aimed(state: Payment) -> Payment:
     """Set `asked` to the next refund if one is due and none is under way."""
     if state.asked:
         return state
     due = charges_to_refund(state)
     if due:
-        return replace(state, asked=PlannedRefund(due[0].charge_id, due_minor(state, due[0])))
+        amount_minor = None if to_come_minor(state, due[0]) else due_minor(state, due[0])
+        return replace(state, asked=PlannedRefund(due[0].charge_id, amount_minor))
     if state.phase is Phase.REFUNDING:
         return replace(state, asked=PlannedRefund(state.charge_id))
     return state

@@ -30,18 +30,21 @@ from services.payment.ledger import (
     look_effect,
     refund_currency,
     refund_effect,
+    to_come_minor,
 )
 
 
 def on_refund(state: Payment, report: Refunded, effect: Effect | None) -> Decision:
-    """Record a refund, also one that payment did not request. A refund of an unknown charge implies
-    a capture: of the order's total if the refund is partial. If the facts are unknown as well, or
-    payment did not request it, the charge is read first, and the rest is requested under a new key:
-    the provider refuses a key that comes again with other content."""
+    """Record a refund, also one that payment did not request. A refund of more than is booked
+    implies a capture: of an unknown charge, of the order's total if the refund is partial. If the
+    facts or the currency are unknown as well, or payment did not request it, the charge is read
+    first, and the rest is requested under a new key: the provider refuses a key that comes again
+    with other content."""
     if (state.phase in ALIVE and not state.charges) or report.refund_id in state.refunds:
         return NOTHING
     is_known = any(report.charge_id in (None, c.charge_id) for c in state.charges)
-    if effect is None and report.charge_id and not is_known and report.charge_id != state.charge_id:
+    is_other = report.charge_id != state.charge_id or state.facts is None
+    if effect is None and report.charge_id and not is_known and is_other:
         look = look_effect(state.order_ref, report.charge_id, report.refund_id)
         return NOTHING if look.key in state.in_flight else Decision(effects=(look,))
     if report.partial and report.charge_id and not (is_known or state.facts):
@@ -49,11 +52,10 @@ def on_refund(state: Payment, report: Refunded, effect: Effect | None) -> Decisi
             order_id=state.order_ref, refund_id=report.refund_id, amount_minor=0, remaining_minor=0
         )
         return Decision((counted,), (look_effect(state.order_ref, report.charge_id),))
-    whole_minor = state.facts.total_minor if report.partial and state.facts else 0
-    taken_minor = max(report.amount_minor, whole_minor)
-    unknown_minor = 0 if is_known else max(0, taken_minor - state.left_minor)
     of_it = [c for c in state.charges if report.charge_id == c.charge_id] or state.charges
-    amount_minor = min(report.amount_minor, sum(c.left_minor for c in of_it) + unknown_minor)
+    left_minor = sum(charge.left_minor for charge in of_it)
+    unknown_minor = _unknown_minor(state, report, effect, left_minor)
+    amount_minor = min(report.amount_minor, left_minor + unknown_minor)
     if amount_minor <= 0 and state.asked is None and not report.partial:
         return NOTHING
     if not unknown_minor:
@@ -61,9 +63,23 @@ def on_refund(state: Payment, report: Refunded, effect: Effect | None) -> Decisi
     charge_id = report.charge_id or state.charge_id or f"{CHARGE}:{state.order_ref}"
     known = state.facts.currency if state.facts else effect and effect.payload.get("currency")
     currency = str(known or "XXX")  # ISO 4217 for "no currency"
-    capture = own_events.captured(state, Captured(charge_id, unknown_minor, currency), late=True)
+    charge = state.charge(charge_id)
+    taken_minor = unknown_minor + (charge.captured_minor if charge else 0)
+    capture = own_events.captured(state, Captured(charge_id, taken_minor, currency), late=True)
     rest = _concluded(evolve(state, capture), report.refund_id, amount_minor, report.partial)
     return Decision((capture, *rest.events), rest.effects)
+
+
+def _unknown_minor(state: Payment, report: Refunded, effect: Effect | None, left_minor: int) -> int:
+    """Return what was captured and is not booked, if a refund of it was made."""
+    if charge := state.charge(report.charge_id):
+        all_of_it = effect is not None and effect.payload["amount_minor"] is None
+        unbooked_minor = report.amount_minor - left_minor if all_of_it else 0
+        return max(0, min(unbooked_minor, to_come_minor(state, charge)))
+    if report.charge_id is None and state.charges:
+        return 0
+    whole_minor = state.facts.total_minor if report.partial and state.facts else 0
+    return max(0, max(report.amount_minor, whole_minor) - left_minor)
 
 
 def on_no_refund(state: Payment, report: Voided | NothingLeft, effect: Effect) -> Decision:

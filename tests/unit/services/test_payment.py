@@ -120,7 +120,7 @@ UNDO = row(
     review=emits(replace(FENCE, email=MAIL)),
     action=Decision((STARTED_VOID,), (refund(1, "ch1", None),)),
     pending=Decision((STARTED_VOID,), (refund(1, "ch1", None),)),
-    mismatched=Decision((replace(STARTED, amount_minor=1),), (refund(1, "ch1", 1),)),
+    mismatched=Decision((replace(STARTED, amount_minor=1),), (refund(1, "ch1", None),)),
     reopened=Decision(effects=(refund(2),)),
     captured=Decision((STARTED,), (refund(1),)),
     captured_twice=Decision((replace(STARTED_VOID, amount_minor=3400),), (refund(1, "ch2", 900),)),
@@ -153,7 +153,7 @@ CELLS: dict[str, dict[str, Decision]] = {
         review=emits(replace(STARTED_BLIND, email=MAIL)),
         action=Decision((STARTED_VOID,), (refund(1, "ch1", None),)),
         pending=Decision((STARTED_VOID,), (refund(1, "ch1", None),)),
-        mismatched=Decision((replace(STARTED, amount_minor=1),), (refund(1, "ch1", 1),)),
+        mismatched=Decision((replace(STARTED, amount_minor=1),), (refund(1, "ch1", None),)),
         reopened=Decision(effects=(refund(2),)),
         captured=Decision((STARTED,), (refund(1),)),
         captured_twice=Decision(
@@ -233,7 +233,7 @@ CELLS: dict[str, dict[str, Decision]] = {
         ),
     ),
     "void: refunded": row(
-        mismatched=emits(replace(HALF, refund_id="re2", amount_minor=1, remaining_minor=0)),
+        mismatched=emits(LATE, replace(REFUNDED, refund_id="re2", reason="")),
         reopened=emits(replace(REFUNDED, refund_id="re2")),
         captured=emits(replace(HALF, refund_id="re2", amount_minor=2500, remaining_minor=0)),
         captured_twice=emits(replace(HALF, refund_id="re2", amount_minor=2500, remaining_minor=0)),

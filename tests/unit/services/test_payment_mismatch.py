@@ -93,12 +93,47 @@ def test_the_rest_of_a_part_pays_the_order_and_nothing_is_refunded() -> None:
 
 def test_a_part_is_refunded_when_the_order_is_undone_and_the_rest_as_well_when_it_comes() -> None:
     started = replace(STARTED, amount_minor=1)
-    undone = MATRIX.given("mismatched").when(undo()).then(started, effects=[refund(1, "ch1", 1)])
+    all_of_it = refund(1, "ch1", None)
+    undone = MATRIX.given("mismatched").when(undo()).then(started, effects=[all_of_it])
     back = undone.without_pending(REFUND_KEY).when(
-        EffectResult(refund(1, "ch1", 1), Refunded("re1", 1, "ch1"))
+        EffectResult(all_of_it, Refunded("re1", 1, "ch1"))
     )
     gone = back.then(replace(REFUNDED, amount_minor=1))
     gone.when(Callback(TOOK)).then(LATE, effects=[refund(2, "ch1", 2499)])
+
+
+def test_a_rest_that_was_captured_just_before_the_undo_is_refunded_with_the_part() -> None:
+    """Given a part that was captured, and the rest of which nobody has reported yet; when the order
+    is undone; then all is refunded at once, and the books show both."""
+    all_of_it = refund(1, "ch1", None)
+    started = replace(STARTED, amount_minor=1)
+    undone = MATRIX.given("mismatched").when(undo()).then(started, effects=[all_of_it])
+    back = undone.without_pending(REFUND_KEY).when(
+        EffectResult(all_of_it, Refunded("re1", 2500, "ch1"))
+    )
+    gone = back.then(LATE, replace(REFUNDED, refund_id="re1"))
+    assert [(c.captured_minor, c.left_minor) for c in gone.state.charges] == [(2500, 0)]
+    gone.when(Callback(TOOK)).then()
+
+
+def test_a_refund_above_what_was_asked_for_books_no_more_than_that() -> None:
+    all_of_it = refund(1, "ch1", None)
+    started = replace(STARTED, amount_minor=1)
+    undone = MATRIX.given("mismatched").when(undo()).then(started, effects=[all_of_it])
+    back = undone.without_pending(REFUND_KEY).when(
+        EffectResult(all_of_it, Refunded("re1", 9999, "ch1"))
+    )
+    back.then(LATE, replace(REFUNDED, refund_id="re1"))
+
+
+def test_a_refund_of_a_charge_that_is_not_booked_is_looked_up_while_the_facts_are_unknown() -> None:
+    """Given an order that was undone while its charge was asked for, so that its currency is in no
+    own event; when the provider reports a refund; then the charge is read, not guessed."""
+    blind = MATRIX.given("refunding blind").state
+    report = Callback(Refunded("re1", 2500, "ch1"))
+    assert decide(replace(blind, charge_id="ch1"), report, NOW).effects == (
+        look_effect("o1", "ch1", "re1"),
+    )
 
 
 def test_captures_of_one_charge_count_once_with_the_highest_amount() -> None:
