@@ -1245,6 +1245,7 @@ class ShipmentCancelStarted:
     reason: str
     order: OrderFacts | None = None
     tracking: str | None = None
+    parcels: int = 1
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record as fastavro writes it."""
@@ -1254,6 +1255,7 @@ class ShipmentCancelStarted:
             "reason": self.reason,
             "order": None if self.order is None else self.order.to_dict(),
             "tracking": self.tracking,
+            "parcels": self.parcels,
         }
 
     @classmethod
@@ -1265,6 +1267,7 @@ class ShipmentCancelStarted:
             reason=record["reason"],
             order=None if record.get("order") is None else OrderFacts.from_dict(record["order"]),
             tracking=record.get("tracking"),
+            parcels=record.get("parcels", 1),
         )
 
 

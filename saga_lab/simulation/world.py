@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Any, Generic
 from uuid import UUID, uuid5
 
@@ -34,6 +35,10 @@ FOREIGN = "elsewhere"
 FAULTY = timedelta(days=5)
 PATIENCE = timedelta(days=25)
 """A longer run is stuck: all waits of the flow and the outside world together are shorter."""
+
+
+OFTEN, OFTEN_ENOUGH, SELDOM = timedelta(seconds=1), 60, timedelta(seconds=60)
+"""A webhook that comes too early is delivered again so often, so many times, and then seldom."""
 
 
 @dataclass(order=True)
@@ -139,6 +144,7 @@ class World(Generic[O]):
         Its result is looked up at each delivery; a result of None cancels it.
         """
         message_id = uuid5(NAMESPACE, f"webhook:{self.rng.getrandbits(64)}")
+        refusals = count(1)
 
         def deliver() -> None:
             result = callback.result()
@@ -146,7 +152,7 @@ class World(Generic[O]):
                 return
             node = self.nodes[name]
             if self.webhook_too_early(node, saga, result):
-                self.after(timedelta(seconds=1), deliver)
+                self.after(OFTEN if next(refusals) < OFTEN_ENOUGH else SELDOM, deliver)
                 return
             message = Message(message_id, saga, trigger=Callback(result))
             # A refused webhook is retried anyway; repeating it on each retry would multiply it.

@@ -172,9 +172,9 @@ def _label_outcome(state: Shipment, effect: Effect, result: Any) -> Decision:
     match result, state.phase:
         case Labelled(label_id, tracking, parcels), Phase.NEW:
             return _say(_created(order_id, facts, label_id, tracking, parcels))
-        case Labelled(label_id, tracking), Phase.CANCELLING | Phase.FAILED | Phase.CANCELLED:
+        case Labelled(label_id, tracking, n), Phase.CANCELLING | Phase.FAILED | Phase.CANCELLED:
             # the label came too late: cancel it, also after ShipmentFailed or ShipmentCancelled
-            made = replace(state, facts=facts, label_id=label_id, tracking=tracking)
+            made = replace(state, facts=facts, label_id=label_id, tracking=tracking, parcels=n)
             return _start_cancel(made, order_id, state.reason or "the label came too late")
         case Refused(reason), Phase.NEW:
             return _say(ShipmentFailed(order_id=order_id, code="refused", reason=reason))
@@ -258,6 +258,7 @@ def evolve(state: Shipment, event: Any) -> Shipment:
                 facts=event.order or state.facts,
                 label_id=event.label_id or state.label_id,
                 tracking=event.tracking or state.tracking,
+                parcels=max(event.parcels, state.parcels),
                 reason=event.reason,
             )
         case ShipmentCancelled():
@@ -314,6 +315,7 @@ def _start_cancel(state: Shipment, order_id: str, reason: str) -> Decision:
         reason=reason,
         order=state.facts,
         tracking=state.tracking,
+        parcels=state.parcels,
     )
     return Decision(events=(started,), effects=(_cancel(replace(state, reason=reason), order_id),))
 

@@ -334,6 +334,16 @@ def test_a_label_of_two_parcels_that_is_too_late_to_cancel_waits_for_both_pickup
     one.when(Callback(SECOND)).then(replace(PICKED_UP, tracking="T2"))
 
 
+def test_a_label_of_two_parcels_that_came_during_an_undo_waits_for_both_pickups() -> None:
+    waiting = given(SHIPPING, Shipment()).when(Do(captured())).then(effects=[LABEL])
+    undone = waiting.when(undo()).then(STARTED_BLIND).without_pending(LABEL_KEY)
+    labelled = undone.when(label_result(Labelled("lb1", "T1", 2)))
+    cancelling = labelled.then(replace(STARTED, parcels=2), effects=[cancel("lb1")])
+    refused = cancelling.without_pending(CANCEL_KEY).when(cancel_result(TooLate())).then(REFUSED)
+    one = refused.when(Callback(FIRST)).then(PARTLY)
+    one.when(Callback(SECOND)).then(replace(PICKED_UP, tracking="T2"))
+
+
 def test_undo_before_do_leaves_a_fence() -> None:
     fenced = given(SHIPPING, Shipment()).when(undo()).then(FENCE)
     fenced.when(Do(captured())).then_nothing().when(undo()).then(FENCE)
