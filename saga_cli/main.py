@@ -69,6 +69,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "monitor.replay",
         "Replay the log into the new SHADOW, a projection beside the live one.",
     ),
+    "archive": (
+        "monitor.archive",
+        "Copy what the topics hold to the archive in FOLDER, for replays after they dropped it.",
+    ),
     "shadows": (
         "monitor.replay",
         "List the shadows in the monitor's database, or drop one.",

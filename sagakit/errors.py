@@ -19,6 +19,7 @@ SagaError
 |-- RegistryUnavailable    the schema registry gives no usable answer now; it is asked again
 |-- RelayRunning           a relay is publishing newer events, so nothing can be republished
 |-- RecordsGone            the log no longer holds records that were to be read
+|-- ArchiveRefused         an archive is damaged, or is not one log with the topics
 |-- ReplayOnly             this process replays the log, so it may neither publish nor call
 |-- RequestTimedOut        a request was not handled in time, but may still be
 |-- ForeignEvent           a decision has an event of another owner or saga; it is refused
@@ -65,6 +66,13 @@ class RecordsGone(SagaError):
     """The log no longer holds records that were to be read; the message names the place.
 
     Retention has removed them, or the topic has lost its tail.
+    """
+
+
+class ArchiveRefused(SagaError):
+    """An archive cannot be read or extended; the message names place, reason and remedy.
+
+    A file is missing or not what its manifest says, or archive and topic are not one log.
     """
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from confluent_kafka import Producer
+from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
     AlterConfigOpType,
@@ -41,6 +41,14 @@ def alter_topic(bootstrap_servers: str, topic: str, settings: Mapping[str, str])
     changed = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=changes)
     for future in admin.incremental_alter_configs([changed]).values():
         future.result(timeout=PATIENCE_S)
+
+
+def delete_records(bootstrap_servers: str, before: Mapping[tuple[str, int], int]) -> None:
+    """Delete the records of each partition before an offset, as retention does."""
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+    ends = [TopicPartition(*place, offset) for place, offset in before.items()]
+    for deleted in admin.delete_records(ends).values():
+        deleted.result(PATIENCE_S)
 
 
 def delete_topics(bootstrap_servers: str, topics: Sequence[str]) -> None:

@@ -4,7 +4,7 @@ Errors of both are told with what to do about them.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from saga_lab.devstack.stack_file import default_home, read_manifest
 
 if TYPE_CHECKING:
     from saga_monitor.replay.pipeline import MonitorAccess
+    from sagakit.contract.model import Contract
 
 REQUIRED = ("SAGA_BOOTSTRAP_SERVERS", "SAGA_DATABASE_URL", "SAGA_CONTRACT")
 """The settings of the monitor's process; they are taken where all of these are set."""
@@ -53,6 +54,15 @@ def monitor_access() -> "MonitorAccess":
     )
 
 
+def topics_of(contract: "Contract", chosen: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the chosen topics, or all of the contract. Raises UsageError for another one."""
+    if unknown := sorted(set(chosen or ()) - set(contract.topics)):
+        raise click.UsageError(
+            f"--topics: {', '.join(unknown)} is none of {', '.join(contract.topics)}"
+        )
+    return tuple(chosen or contract.topics)
+
+
 @contextmanager
 def errors_explained() -> Iterator[None]:
     """Turn errors of a replay, of the brokers and of the database into those of the command."""
@@ -60,12 +70,12 @@ def errors_explained() -> Iterator[None]:
 
     from saga_monitor.replay.target import ShadowRefused
     from saga_monitor.replay.workers import ReplayFailed
-    from sagakit.errors import RecordsGone
+    from sagakit.errors import ArchiveRefused, RecordsGone
     from sagakit.kafka.client import KafkaException
 
     try:
         yield
-    except (ShadowRefused, ReplayFailed, RecordsGone, TimeoutError) as error:
+    except (ArchiveRefused, ShadowRefused, ReplayFailed, RecordsGone, TimeoutError) as error:
         raise click.ClickException(str(error)) from error
     except KafkaException as error:
         raise click.ClickException(f"Kafka: {error.args[0].str()}; are the brokers up?") from error

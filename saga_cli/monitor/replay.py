@@ -1,5 +1,6 @@
 """Replay the log into a shadow beside the live projection: `saga replay`, `saga shadows`."""
 
+import dataclasses
 import os
 import sys
 import time
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from saga_cli.declarations import ID
-from saga_cli.monitor.projection_access import errors_explained, monitor_access
+from saga_cli.monitor.projection_access import errors_explained, monitor_access, topics_of
 from saga_cli.output import duration
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ MB = 1_000_000
 @click.option("--saga", type=ID, help="Replay this saga alone: its id, or flow/id.")
 @click.option("--flow", type=ID, help="Replay the sagas of this flow alone.")
 @click.option("--topics", help="Read only these topics, separated by commas.")
+@click.option("--archive", metavar="FOLDER", help="Read what `saga archive` copied before the log.")
 @click.option(
     "--workers",
     type=click.IntRange(1, 64),
@@ -57,6 +59,7 @@ def replay(
     saga: str | None,
     flow: str | None,
     topics: str | None,
+    archive: str | None,
     workers: int,
     restart: bool,
     dry_run: bool,
@@ -71,9 +74,9 @@ def replay(
     from saga_monitor.replay.workers import ReplayRequest
     from saga_monitor.replay.workers import replay as run
 
-    access = monitor_access()
+    access = dataclasses.replace(monitor_access(), archive=archive)
     chosen = tuple(name.strip() for name in topics.split(",")) if topics else None
-    request = ReplayRequest(begin, end, saga, flow, chosen)
+    request = ReplayRequest(begin, end, saga, flow, chosen, archive)
     with errors_explained():
         target = Shadow(access.database_url, shadow)
         plan = _plan(access, request)
@@ -141,14 +144,11 @@ def _plan(access: "MonitorAccess", request: "ReplayRequest") -> "ReplayPlan":
     flows = [flow.name for flow in contract.declared]
     if request.flow is not None and request.flow not in flows:
         raise click.UsageError(f"--flow {request.flow}: the flows are {', '.join(flows)}")
-    topics = request.topics or tuple(contract.topics)
-    if unknown := sorted(set(topics) - set(contract.topics)):
-        raise click.UsageError(
-            f"--topics: {', '.join(unknown)} is none of {', '.join(contract.topics)}"
-        )
+    topics = topics_of(contract, request.topics)
     try:
         begin, end = parse_bound(request.begin, now), parse_bound(request.end, now)
-        return plan_of(LogEnds(access.bootstrap_servers), topics, begin, end)
+        log, archive = LogEnds(access.bootstrap_servers), access.log_archive()
+        return plan_of(log, topics, begin, end, archive)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
 

@@ -3,7 +3,7 @@
 | module | what it does |
 |---|---|
 | `bounds` | from where to where, as a person writes it; pure |
-| `source` | the records: spans of the log, and which of them are wanted |
+| `source` | the records: spans of the log, after an archive or not, and which are wanted |
 | `target` | the shadow: a PostgreSQL schema with the projection's tables and its own progress |
 | `pipeline` | source, fold, target: one partition number on all topics at a time |
 | `workers` | the processes among which the partition numbers are shared |

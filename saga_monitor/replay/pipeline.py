@@ -12,9 +12,17 @@ from functools import cache, partial
 from sqlalchemy import Engine
 
 from saga_monitor.ingest.projection import BatchCounts, Projection
-from saga_monitor.replay.source import Source, in_batches, live_log, selection, skipping
+from saga_monitor.replay.source import (
+    Source,
+    archived_log,
+    in_batches,
+    live_log,
+    selection,
+    skipping,
+)
 from saga_monitor.replay.target import Shadow
 from saga_monitor.saga.other_deadlines import shortened
+from sagakit.archive.log_archive import LogArchive, existing_archive
 from sagakit.contract.loader import load_contract
 from sagakit.contract.model import Contract
 from sagakit.kafka.log_spans import OffsetSpan, Spans
@@ -32,7 +40,8 @@ Choose = Callable[[Sequence[Record]], list[Record]]
 class MonitorAccess:
     """Says where the monitor's log and database are, and what its events and flows are.
 
-    contracts: packages; deadlines: other than the flow files', by step.
+    contracts: packages; deadlines: other than the flow files', by step; archive: path or URL of the
+    folder that has what the topics no longer hold.
     """
 
     bootstrap_servers: str
@@ -40,6 +49,16 @@ class MonitorAccess:
     contracts: tuple[str, ...]
     schema_registry_url: str | None = None
     deadlines: Mapping[str, str] = field(default_factory=dict)
+    archive: str | None = None
+
+    def log_archive(self) -> LogArchive | None:
+        """Return the archive, None if none is named. Raises ArchiveRefused, ConfigurationError."""
+        return existing_archive(self.archive) if self.archive else None
+
+    def source(self) -> Source:
+        """Return the live log, after what the archive has. Raises as `log_archive` does."""
+        live, archive = live_log(self.bootstrap_servers), self.log_archive()
+        return archived_log(archive, live) if archive else live
 
     def codec(self) -> Codec:
         """Return a codec that decodes; it registers nothing."""
@@ -107,7 +126,7 @@ class Replay:
     ) -> None:
         self._access, self._shadow = access, shadow
         self._codec = access.codec()
-        self._source = source or live_log(access.bootstrap_servers)
+        self._source = source or access.source()
         self._chosen = selection(self._codec, saga, flow)
         live = engine_for(access.database_url)
         try:

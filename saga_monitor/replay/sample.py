@@ -4,9 +4,9 @@ import time
 from dataclasses import dataclass
 
 from saga_monitor.replay.pipeline import MonitorAccess
-from saga_monitor.replay.source import ReplayPlan, in_batches, live_log
+from saga_monitor.replay.source import ReplayPlan, Source, in_batches
 from sagakit.errors import RegistryUnavailable, UnprocessableRecord
-from sagakit.kafka.log_spans import OffsetSpan
+from sagakit.kafka.log_spans import OffsetSpan, Spans
 from sagakit.messages.envelope import Record
 
 RECORDS = 2000
@@ -24,16 +24,22 @@ class Sample:
     seconds_each: float
 
 
+def first_records(source: Source, spans: Spans) -> tuple[list[Record], int]:
+    """Read some records of each span; return them and their bytes. Raises what the source does."""
+    each = max(RECORDS // max(len(spans), 1), 1)
+    begun = {
+        place: OffsetSpan(span.start, min(span.end, span.start + each))
+        for place, span in spans.items()
+    }
+    found = [record for batch in in_batches(source, begun) for record in batch.records]
+    size = sum(len(r.key or b"") + len(r.value or b"") for r in found)
+    size += sum(len(name) + len(value) for r in found for name, value in r.headers)
+    return found, size
+
+
 def sample(access: MonitorAccess, plan: ReplayPlan) -> Sample:
     """Read some records and decode them. Raises KafkaException and TimeoutError."""
-    each = max(RECORDS // max(len(plan.spans), 1), 1)
-    spans = {
-        place: OffsetSpan(span.start, min(span.end, span.start + each))
-        for place, span in plan.spans.items()
-    }
-    found: list[Record] = []
-    for batch in in_batches(live_log(access.bootstrap_servers), spans):
-        found += batch.records
+    found, size = first_records(access.source(), plan.spans)
     codec = access.codec()
     began_s = time.perf_counter()
     for record in found:
@@ -42,6 +48,4 @@ def sample(access: MonitorAccess, plan: ReplayPlan) -> Sample:
         except (UnprocessableRecord, RegistryUnavailable):
             continue
     took_s = time.perf_counter() - began_s
-    size = sum(len(r.key or b"") + len(r.value or b"") for r in found)
-    size += sum(len(name) + len(value) for r in found for name, value in r.headers)
     return Sample(len(found), size, FOLD_FACTOR * took_s / max(len(found), 1))

@@ -1,8 +1,8 @@
 """The log as a source of records: spans of partitions, without joining a group.
 
-A source is a function from spans to batches, `Source`; the live log is one. A batch names the
-offsets that are read up to, so whoever keeps them with what it makes of the records can go on
-there.
+A source is a function from spans to batches, `Source`; the live log is one, and so are archive and
+live log together. A batch names the offsets that are read up to, so whoever keeps them with what it
+makes of the records can go on there.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,10 +11,11 @@ from functools import partial
 
 from saga_monitor.replay.bounds import AtTime, Bound, LogState, spans_of
 from saga_monitor.saga.facts import unix_ms
+from sagakit.archive.log_archive import LogArchive
 from sagakit.handling.parking import parking_key
 from sagakit.identity import split_key
 from sagakit.kafka.inspector import LogEnds
-from sagakit.kafka.log_spans import LogBatch, Spans, read_spans
+from sagakit.kafka.log_spans import LogBatch, OffsetSpan, Spans, read_spans
 from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import (
     Record,
@@ -47,15 +48,27 @@ class ReplayPlan:
         return sum(span.offsets for span in self.spans.values())
 
 
-def plan_of(log: LogEnds, topics: Sequence[str], begin: Bound, end: Bound) -> ReplayPlan:
-    """Ask the brokers what lies between the bounds. Raises ValueError and KafkaException."""
+def plan_of(
+    log: LogEnds,
+    topics: Sequence[str],
+    begin: Bound,
+    end: Bound,
+    archive: LogArchive | None = None,
+) -> ReplayPlan:
+    """Ask the brokers, and the archive if there is one, what lies between the bounds.
+
+    Raises ValueError, ArchiveRefused and KafkaException.
+    """
     times = {bound.at for bound in (begin, end) if isinstance(bound, AtTime)}
     asked = {at: log.since(topics, unix_ms(at)) for at in times}
     since = {
         at: {place: offset for place, offset in found.items() if offset is not None}
         for at, found in asked.items()
     }
-    state = LogState(log.firsts(topics), log.readable_ends(topics), since)
+    firsts = archive.firsts(log, topics) if archive else log.firsts(topics)
+    if archive:  # its records come before those that only the log has
+        since = {at: {**found, **archive.since(topics, unix_ms(at))} for at, found in since.items()}
+    state = LogState(firsts, log.readable_ends(topics), since)
     spans = spans_of(begin, end, state)
     cut = [p for p, span in spans.items() if 0 < span.start == state.firsts[p]]
     return ReplayPlan(spans, log.ids(topics), cut)
@@ -64,6 +77,31 @@ def plan_of(log: LogEnds, topics: Sequence[str], begin: Bound, end: Bound) -> Re
 def live_log(bootstrap_servers: str) -> Source:
     """Return the topics as a source."""
     return partial(read_spans, bootstrap_servers, timeout_s=SILENCE_S)
+
+
+def archived_log(archive: LogArchive, live: Source) -> Source:
+    """Return archive and live log as one source.
+
+    What both have is read from the archive; the live log begins where the archive ends, and refuses
+    (RecordsGone) to begin at an offset that it no longer holds.
+    """
+
+    def read(spans: Spans) -> Iterator[LogBatch]:
+        manifests = archive.manifests({topic for topic, _ in spans})
+        past = {
+            place: OffsetSpan(span.start, min(span.end, manifests[place].end))
+            for place, span in spans.items()
+            if place in manifests and manifests[place].first <= span.start < manifests[place].end
+        }
+        yield from archive.read({place: span for place, span in past.items() if span.offsets})
+        yield from live(
+            {
+                place: OffsetSpan(past[place].end if place in past else span.start, span.end)
+                for place, span in spans.items()
+            }
+        )
+
+    return read
 
 
 def in_batches(source: Source, spans: Spans, most: int = BATCH) -> Iterator[LogBatch]:

@@ -40,12 +40,13 @@ class ReplayRequest:
     saga: str | None = None
     flow: str | None = None
     topics: tuple[str, ...] | None = None
+    archive: str | None = None
 
     def written(self) -> dict[str, Any]:
         """Return the request in the form that a shadow keeps."""
         topics = ",".join(self.topics) if self.topics else None
         texts = {"from": self.begin, "to": self.end, "saga": self.saga, "flow": self.flow}
-        return {**texts, "topics": topics}
+        return {**texts, "topics": topics, "archive": self.archive}
 
 
 @dataclass(frozen=True, slots=True)

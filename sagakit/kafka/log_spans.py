@@ -95,13 +95,13 @@ class _Waiting:
     def add(self, record: Record) -> None:
         self.latest_ms = max(self.latest_ms, record.timestamp_ms)
         self.records.append((self.latest_ms, record))
-        self.bytes += _size(record)
+        self.bytes += log_bytes(record)
 
     def take_until(self, at_ms: int) -> list[tuple[int, Record]]:
         found = []
         while self.records and self.records[0][0] <= at_ms:
             found.append(self.records.popleft())
-            self.bytes -= _size(found[-1][1])
+            self.bytes -= log_bytes(found[-1][1])
         return found
 
 
@@ -196,7 +196,8 @@ def _records_of(message: Message, damaged: DamagedBatches) -> list[Record]:
     return [*([given_up] if given_up else []), *([record] if readable else [])]
 
 
-def _size(record: Record) -> int:
+def log_bytes(record: Record) -> int:
+    """Return about as many bytes as a record takes in memory."""
     headers = sum(len(name) + len(value) for name, value in record.headers)
     return RECORD_BYTES + len(record.key or b"") + len(record.value or b"") + headers
 

@@ -1,4 +1,4 @@
-"""Encodes and decodes events: Avro bodies, CloudEvents headers. Only this module uses fastavro.
+"""Encodes and decodes events: Avro bodies, CloudEvents headers.
 
 It writes the Confluent wire format (`00`, schema id) if a registry is configured, else Avro
 single-object encoding (`C3 01`, CRC-64 fingerprint); a reader tells them apart by the first byte.

@@ -41,6 +41,7 @@ def test_a_shadow_keeps_a_request_as_it_was_written() -> None:
         "saga": "o-1",
         "flow": None,
         "topics": "a.events,b.events",
+        "archive": None,
     }
 
 
