@@ -97,6 +97,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "lab.republish",
         "Publish again the events that SERVICE published to TOPIC and still keeps (31 days).",
     ),
+    "rebuild": (
+        "lab.rebuild",
+        "Rebuild the lost database of PARTICIPANT from the topics into an empty one.",
+    ),
     "skip": (
         "lab.skip",
         "Have every reader pass over a record that ends its process, and open a case for it.",

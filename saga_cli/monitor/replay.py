@@ -2,8 +2,6 @@
 
 import dataclasses
 import os
-import sys
-import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -12,6 +10,7 @@ import click
 from saga_cli.declarations import ID
 from saga_cli.monitor.projection_access import errors_explained, monitor_access, topics_of
 from saga_cli.output import duration
+from saga_cli.progress import MB, Telling
 
 if TYPE_CHECKING:
     from saga_monitor.replay.pipeline import MonitorAccess
@@ -19,9 +18,6 @@ if TYPE_CHECKING:
     from saga_monitor.replay.workers import ReplayProgress, ReplayRequest
 
 SHADOW = click.argument("shadow", metavar="SHADOW")
-TELL_EVERY_S = 10.0
-"""How often progress is told where the output is no terminal."""
-MB = 1_000_000
 
 
 @click.command()
@@ -84,7 +80,7 @@ def replay(
         if dry_run:
             _tell_cost(access, plan, workers)
             return
-        with _Telling(plan) as telling:
+        with Telling(plan.offsets) as telling:
             done = run(
                 access, target, request, plan, workers=workers, restart=restart, note=telling.note
             )
@@ -198,37 +194,3 @@ def _tell_end(access: "MonitorAccess", shadow: str, done: "ReplayProgress") -> N
         f"{done.memory_bytes / MB:,.0f} MB of memory"
     )
     click.echo(f"fingerprint {digest}; `saga diff live {shadow}` compares it with the live one")
-
-
-class _Telling:
-    """Tells progress on stderr: in one line of a terminal, else now and then."""
-
-    def __init__(self, plan: "ReplayPlan") -> None:
-        self._plan, self._terminal = plan, sys.stderr.isatty()
-        self._next_s = time.monotonic() + (0 if self._terminal else TELL_EVERY_S)
-
-    def __enter__(self) -> "_Telling":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._terminal:
-            click.echo(err=True)
-
-    def note(self, progress: "ReplayProgress") -> None:
-        """Tell how far it is, if it is time to."""
-        if time.monotonic() < self._next_s:
-            return
-        self._next_s = time.monotonic() + (0 if self._terminal else TELL_EVERY_S)
-        line = progress_line(progress, self._plan.offsets)
-        click.echo(f"\r\033[K{line}" if self._terminal else line, err=True, nl=not self._terminal)
-
-
-def progress_line(progress: "ReplayProgress", planned: int) -> str:
-    """Return a line with the share that is read, rate, remaining time and memory."""
-    share = 1 - progress.left / planned if planned else 1.0
-    left_s = progress.remaining_s
-    rest = f", {duration(timedelta(seconds=left_s))} left" if left_s is not None else ""
-    return (
-        f"{share:6.1%}  {progress.rate:,.0f} records a second{rest}, "
-        f"{progress.memory_bytes / MB:,.0f} MB"
-    )

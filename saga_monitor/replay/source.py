@@ -15,7 +15,7 @@ from sagakit.archive.log_archive import LogArchive
 from sagakit.handling.parking import parking_key
 from sagakit.identity import split_key
 from sagakit.kafka.inspector import LogEnds
-from sagakit.kafka.log_spans import LogBatch, OffsetSpan, Spans, read_spans
+from sagakit.kafka.log_spans import LogBatch, OffsetSpan, Spans, batches_of, read_spans
 from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import (
     Record,
@@ -106,15 +106,7 @@ def archived_log(archive: LogArchive, live: Source) -> Source:
 
 def in_batches(source: Source, spans: Spans, most: int = BATCH) -> Iterator[LogBatch]:
     """Yield what a source has in batches of `most` records; the last one has the ends of all."""
-    waiting: list[Record] = []
-    positions: dict[TopicPartitionKey, int] = {}
-    for batch in source(spans):
-        waiting += batch.records
-        positions |= batch.positions
-        while len(waiting) > most:
-            head, waiting = waiting[:most], waiting[most:]
-            yield LogBatch(head, {(r.topic, r.partition): r.offset + 1 for r in head})
-    yield LogBatch(waiting, positions)
+    return batches_of(source(spans), most)
 
 
 def selection(

@@ -110,6 +110,7 @@ class Handler(Generic[S]):
     """Handles messages for one participant against one database; keeps no state of its own.
 
     `lease` may lease a new effect before it is inserted; `added` gets new effects after the commit.
+    `review` may leave out parts of a decision before it is carried out (`recovery.answered`).
     """
 
     def __init__(
@@ -123,7 +124,9 @@ class Handler(Generic[S]):
         faults: Faults = NO_FAULTS,
         lease: Callable[[EffectRow], EffectRow] = lambda row: row,
         added: Callable[[Sequence[EffectRow]], None] = lambda rows: None,
+        review: Callable[[Message, Decision], Decision] = lambda message, decision: decision,
     ) -> None:
+        self.review = review
         self.participant = participant
         self.router = router
         self.codec = codec
@@ -349,6 +352,7 @@ class _Batch(Generic[S]):
                 trial.pending.discard(trigger.effect.key)
             seen = replace(state, in_flight=frozenset(trial.pending))  # type: ignore[type-var]
             decision = participant.decide(seen, trigger, self._now)
+            decision = self._handler.review(message, decision)
             trial.take(decision)
             check_room(
                 message,

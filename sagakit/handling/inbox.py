@@ -27,7 +27,7 @@ def is_repeat(message: Message, inbox_row: InboxRow) -> bool:
         raise SequenceConflict(
             f"event {message.seq} of {message.source} has id {message.id}, but id {last_id} was "
             f"handled under this number: {message.source} lost part of its database; stop it and "
-            "rebuild it from the topics by hand (docs/runbooks/rebuild-a-database.md), then redrive"
+            "rebuild it (`saga rebuild`, docs/runbooks/rebuild-a-database.md), then redrive"
         )
     return bool(message.seq <= last)
 

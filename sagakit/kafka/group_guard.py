@@ -62,7 +62,7 @@ class GroupGuard:
 
         A younger one is logged: its own check ends it. Raises KafkaException.
         """
-        for client in self._clients():
+        for client in self.clients():
             found = identity_in(client)
             if found is None or found == own:
                 continue
@@ -75,7 +75,8 @@ class GroupGuard:
                 raise ConfigurationError(text)
             log.error("another deployment reads in the group of this one", fault=text)
 
-    def _clients(self) -> list[str]:
+    def clients(self) -> list[str]:
+        """Return the client ids of the group's members. Raises KafkaException."""
         answers = self._admin.describe_consumer_groups([self._group], request_timeout=ANSWER_S)
         try:
             members = answers[self._group].result().members

@@ -5,7 +5,7 @@ are on several topics, come close together. What waits to be merged is bounded.
 """
 
 from collections import deque
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -78,6 +78,19 @@ def read_spans(
         yield from _Merge(consumer, wanted).batches(timeout_s)
     finally:
         consumer.close()
+
+
+def batches_of(found: Iterable[LogBatch], most: int) -> Iterator[LogBatch]:
+    """Yield the same in batches of at most `most` records; the last one has the ends of all."""
+    waiting: list[Record] = []
+    positions: dict[TopicPartitionKey, int] = {}
+    for batch in found:
+        waiting += batch.records
+        positions |= batch.positions
+        while len(waiting) > most:
+            head, waiting = waiting[:most], waiting[most:]
+            yield LogBatch(head, {(r.topic, r.partition): r.offset + 1 for r in head})
+    yield LogBatch(waiting, positions)
 
 
 class _Waiting:

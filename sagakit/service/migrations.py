@@ -79,11 +79,13 @@ def _end_with(parent: int) -> None:
 
 def _migrated(database_url: str, scripts: Path | None) -> int:
     """Migrate in the child; return its exit status."""
+    from sagakit.recovery.unfinished import refuse_unfinished
     from sagakit.store.migrate import migrate  # in the child, which alone may load Alembic
     from sagakit.store.postgres import engine_for
 
     try:
         engine = engine_for(database_url)
+        retry_transaction(lambda: refuse_unfinished(engine), threading.Event())
         retry_transaction(lambda: migrate(engine, scripts), threading.Event())
     except ConfigurationError as error:
         log.error("the database cannot be migrated", error=str(error))

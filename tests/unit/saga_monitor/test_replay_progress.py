@@ -2,7 +2,7 @@
 
 import pytest
 
-from saga_cli.monitor.replay import progress_line
+from saga_cli.progress import progress_line
 from saga_monitor.replay.pipeline import FoldCounts
 from saga_monitor.replay.target import Shadow, ShadowRefused
 from saga_monitor.replay.workers import ReplayProgress, ReplayRequest
