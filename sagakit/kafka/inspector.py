@@ -112,7 +112,7 @@ def read_log(
 ) -> Generator[Record, None, None]:
     """Yield every record of these topics up to the current end, without joining a group.
 
-    The records of a partition come in its order, those of all partitions in log time.
+    The records of a partition come by offset, those of all partitions by log time.
 
     last: read only the last so many offsets of each partition. uncommitted: also what readers do
     not see yet, behind a transaction that is open.
