@@ -43,6 +43,8 @@ BATCH = 2000
 """So many records are folded in one transaction."""
 SILENCE_S = 120.0
 """A log that brings nothing for so long is given up; the rebuild then goes on when run again."""
+COORDINATOR_S = 30.0
+"""How long a rebuild waits until a broker coordinates the service's group."""
 
 
 class ProgressNote(Protocol):
@@ -89,7 +91,8 @@ class Rebuild(Generic[S]):
 
     def refuse_running(self) -> None:
         """Raise RebuildRefused if a replica of the service runs. Raises KafkaException."""
-        if clients := GroupGuard(self._servers, self._name, 0).clients():
+        guard = GroupGuard(self._servers, self._name, COORDINATOR_S)
+        if clients := guard.clients_in_time(StopSignal()):
             raise RebuildRefused(
                 f"{self._name} is running ({', '.join(sorted(clients))[:200]}) and would be told "
                 "what the new database has to be told; stop every replica first"
