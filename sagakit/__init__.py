@@ -62,7 +62,13 @@ if TYPE_CHECKING:
     from sagakit.store.ports import Clock, Participant, Store, Working
     from sagakit.store.state_table import TableStore
     from sagakit.web.ledger_pages import Ledger
-    from sagakit.web.signed_webhook import ReadReport, saga_of, signed_webhook, text_of
+    from sagakit.web.signed_webhook import (
+        ReadReport,
+        minor_of,
+        saga_of,
+        signed_webhook,
+        text_of,
+    )
 
 __all__ = [  # noqa: RUF022 -- under headings
     # Participant
@@ -105,6 +111,7 @@ __all__ = [  # noqa: RUF022 -- under headings
     "signed_webhook",
     "ReadReport",
     "saga_of",
+    "minor_of",
     "text_of",
     # Errors
     "SagaError",
@@ -153,7 +160,7 @@ _NAMES = {
     "sagakit.store.ports": "Participant Store Working Clock",
     "sagakit.store.state_table": "TableStore",
     "sagakit.web.ledger_pages": "Ledger",
-    "sagakit.web.signed_webhook": "ReadReport saga_of signed_webhook text_of",
+    "sagakit.web.signed_webhook": "ReadReport minor_of saga_of signed_webhook text_of",
 }
 """Module -> its names in `__all__`."""
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}

@@ -9,9 +9,11 @@ from sagakit import Callback, Command, Decision, Do, EffectResult, Observed, Par
 from sagakit.testing import Arrival, DecisionMatrix, MemoryStore, emits, row_of
 from travel.car.decide import (
     CANCEL,
+    KEPT,
     RESERVE,
     Cancelled,
     Car,
+    Kept,
     Phase,
     Reserved,
     Unavailable,
@@ -20,7 +22,7 @@ from travel.car.decide import (
 )
 from travel.payload import effect_of
 from trips import FLOWS
-from trips.events import CarReleased, CarReleaseStarted, CarUnavailable, HotelFailed
+from trips.events import CarKept, CarReleased, CarReleaseStarted, CarUnavailable, HotelFailed
 
 CAR = Participant("car", decide, evolve, MemoryStore(Car()))
 ASK = effect_of(RESERVE, RESERVE, "t1", TRIP)
@@ -51,6 +53,7 @@ MATRIX = DecisionMatrix(
         "reserved": EffectResult(ASK, Reserved("r1")),
         "unavailable": EffectResult(ASK, Unavailable("none left")),
         "cancelled": EffectResult(UNASK, Cancelled()),
+        "kept": EffectResult(UNASK, Kept()),
         "observed": Observed("completed", BOOKED),
         "callback": Callback(Reserved("r1")),
         "verdict": Command("approve", "bob", "fine"),
@@ -74,6 +77,7 @@ MATRIX = DecisionMatrix(
         "reserved": row(new=emits(RESERVED)),
         "unavailable": row(new=emits(NONE_LEFT)),
         "cancelled": row(releasing=emits(RELEASED)),
+        "kept": row(releasing=emits(CarKept(trip_id="t1", reason=KEPT), RELEASED)),
         "observed": row(),
         "callback": row(),
         "verdict": row(),
@@ -86,7 +90,7 @@ def test_the_matrix_is_complete() -> None:
     MATRIX.check_complete()
     MATRIX.check_triggers()
     MATRIX.check_routing(FLOWS)
-    MATRIX.check_results([Reserved, Unavailable, Cancelled])
+    MATRIX.check_results([Reserved, Unavailable, Cancelled, Kept])
 
 
 @pytest.mark.parametrize(("trigger", "state"), MATRIX.pairs)

@@ -28,10 +28,13 @@ from trips import FLOWS
 from trips.events import (
     FlightFailed,
     HotelCapturedLate,
+    HotelDoubted,
     HotelFailed,
+    HotelKept,
     HotelMismatched,
     HotelReleased,
     HotelReleaseStarted,
+    HotelReversed,
     StayChangeAccepted,
     StayChangeRefused,
     StayChangeRequested,
@@ -57,6 +60,7 @@ RELEASE_BOTH = call("release", "release", trip=False, stay=RITZ, holds=["hold:0"
 RELEASE_UNKNOWN = call("release", "release", trip=False, holds=["hold:0"])
 RELEASE_NOTHING = call("release", "release", trip=False, holds=[])
 
+ASKED = Held("h1", 40_000, "EUR")
 MONEY = Captured("h1", 40_000, "EUR")
 HELD_INN = replace(HELD, stay=INN, hold_id="h2")
 WANTED = StayChangeRequested(trip_id="t1", stay=INN)
@@ -71,6 +75,35 @@ STARTED = HotelReleaseStarted(trip_id="t1", reason=REASON)
 RESTARTED = replace(STARTED, reason=hotel.TOO_LATE)
 FENCE = HotelReleased(trip_id="t1", amount_minor=0, reason=REASON)
 REFUNDED = replace(FENCE, refund_id="re1", amount_minor=40_000, currency="EUR")
+KEPT = "the payer refuses for good to give back 40000 EUR (minor units)"
+CASE = HotelKept(trip_id="t1", reason=KEPT)
+KEEPS = replace(FENCE, kept=KEPT)
+GONE = "the payer has refunded the price"
+REVERSED = HotelReversed(
+    trip_id="t1",
+    refund_id="re9",
+    amount_minor=40_000,
+    currency="EUR",
+    reason=f"the payer had taken 40000 EUR (minor units): {GONE}",
+)
+NOTHING_BACK = "the payer gave back nothing of 40000 EUR (minor units)"
+OTHER = Held("h9", 1, "EUR")
+LOOK = call("look", "look:expired", stay=RITZ)
+LOOK_OTHER = call("look", "look:h9:1EUR", stay=RITZ)
+DOUBTED = HotelDoubted(
+    trip_id="t1",
+    reason="the payer reports 1 EUR (minor units) by h9; it is h1 that holds 40000 EUR",
+)
+ODD = "the payer holds 1 EUR (minor units); the price is 40000 EUR"
+NOT_HELD = Decision((replace(DECLINED, reason=ODD),), (VOID,))
+MISMATCHED = HotelMismatched(
+    trip_id="t1",
+    stay=RITZ,
+    hold_id="h1",
+    amount_minor=40_000,
+    currency="EUR",
+    reason="the payer took 40000 EUR (minor units) by h1; the price is 40000 EUR, held by h2",
+)
 SOLD_OUT = FlightFailed(trip_id="t1", reason=REASON)
 
 STATES: dict[str, Any] = {
@@ -196,7 +229,7 @@ CELLS = {
         held=emits(CAPTURED),
         held_another_wanted=emits(CAPTURED),
         held_another_closed=emits(CAPTURED),
-        changed=emits(CAPTURED),
+        changed=Decision((MISMATCHED, replace(STARTED, reason=MISMATCHED.reason)), (RELEASE_BOTH,)),
         held_closed=emits(CAPTURED),
         failed=CAPTURED_LATE,
         failed_expired=CAPTURED_LATE,
@@ -210,7 +243,9 @@ CELLS = {
         releasing=emits(FENCE),
         releasing_asked=emits(FENCE),
         releasing_unheld=emits(FENCE),
-        releasing_taken=emits(FENCE),
+        releasing_taken=emits(
+            HotelKept(trip_id="t1", reason=NOTHING_BACK), replace(FENCE, kept=NOTHING_BACK)
+        ),
     ),
     "refunded": row(
         releasing=emits(LATE, REFUNDED),
@@ -221,7 +256,34 @@ CELLS = {
     "changes closed": row(
         held=Decision((CLOSED,), (CAPTURE,)), held_another_wanted=Decision((CLOSED,), (HOLD_INN,))
     ),
-    "expired": row(held=emits(EXPIRED)),
+    "expired": row(held=emits(EXPIRED), captured=Decision(effects=(LOOK,))),
+    "expired, something else": row(
+        held=Decision((DOUBTED,), (LOOK_OTHER,)),
+        held_another_wanted=Decision((DOUBTED,), (LOOK_OTHER,)),
+        held_another_closed=Decision((DOUBTED,), (LOOK_OTHER,)),
+        held_closed=Decision((DOUBTED,), (LOOK_OTHER,)),
+        captured=Decision((DOUBTED,), (LOOK_OTHER,)),
+    ),
+    "read, it is held": row(),
+    "read, it is gone": row(held=emits(replace(EXPIRED, reason=GONE)), captured=emits(REVERSED)),
+    "something else held": row(
+        new=NOT_HELD,
+        new_another_wanted=NOT_HELD,
+        holding=NOT_HELD,
+        failed=Decision(effects=(VOID,)),
+        changed=Decision((replace(TOO_DEAR, stay=RITZ, reason=ODD),), (VOID,)),
+        releasing_unheld=Decision(effects=(VOID,)),
+        released=Decision(effects=(VOID,)),
+    ),
+    "kept": row(
+        releasing=emits(LATE, CASE, KEEPS),
+        releasing_asked=emits(LATE, CASE, KEEPS),
+        releasing_unheld=emits(LATE, CASE, KEEPS),
+        releasing_taken=emits(CASE, KEEPS),
+    ),
+    "not voided": {
+        state: emits(HotelKept(trip_id="t1", reason=hotel.NOT_VOIDED)) for state in STATES
+    },
     "another observed": row(),
     "verdict": row(),
 }
@@ -233,8 +295,8 @@ MATRIX = DecisionMatrix(
         "do": Do(RESERVED),
         "undo": Undo(SOLD_OUT, REASON),
         "change": Observed("StayChangeRequested", WANTED),
-        "held": EffectResult(HOLD, Held("h1")),
-        "another held": EffectResult(HOLD_INN, Held("h2")),
+        "held": EffectResult(HOLD, ASKED),
+        "another held": EffectResult(HOLD_INN, Held("h2", 12_000, "EUR")),
         "declined": EffectResult(HOLD, Declined("above the limit")),
         "another declined": EffectResult(HOLD_INN, Declined("above the limit")),
         "voided": EffectResult(VOID, Released()),
@@ -242,8 +304,14 @@ MATRIX = DecisionMatrix(
         "lapsed": EffectResult(CAPTURE, Lapsed("the pre-authorisation has expired")),
         "released": EffectResult(RELEASE, Released()),
         "refunded": EffectResult(RELEASE, Released("re1", MONEY)),
-        "changes closed": Callback(ChangesClosed(0)),
-        "expired": Callback(Expired(0)),
+        "changes closed": Callback(ChangesClosed(0, ASKED)),
+        "expired": Callback(Expired(0, ASKED)),
+        "expired, something else": Callback(Expired(0, OTHER)),
+        "read, it is held": EffectResult(LOOK, ASKED),
+        "read, it is gone": EffectResult(LOOK, Lapsed(GONE, "re9")),
+        "something else held": EffectResult(HOLD, replace(ASKED, amount_minor=1)),
+        "kept": EffectResult(RELEASE, Released(captured=MONEY, kept=True)),
+        "not voided": EffectResult(VOID, Released(kept=True)),
         "another observed": Observed("completed", BOOKED),
         "verdict": Command("approve", "bob", "fine"),
     },
@@ -265,9 +333,15 @@ def test_each_cell_of_the_matrix(trigger: str, state: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "odd", [replace(MONEY, amount_minor=1), replace(MONEY, currency="JPY")], ids=str
+    "odd",
+    [
+        replace(MONEY, amount_minor=1),
+        replace(MONEY, currency="JPY"),
+        replace(MONEY, hold_id="h9"),
+    ],
+    ids=str,
 )
-def test_a_capture_of_another_amount_or_currency_is_given_back(odd: Captured) -> None:
+def test_a_capture_of_something_else_is_given_back(odd: Captured) -> None:
     """Given a stay that is held; when the payer takes something else than its price; then the trip
     is not paid: what was taken is released, and an event calls a person."""
     state = evolve(evolve(Hotel(), HELD), StayChangesClosed(trip_id="t1"))
@@ -277,3 +351,24 @@ def test_a_capture_of_another_amount_or_currency_is_given_back(odd: Captured) ->
     assert (mismatched.amount_minor, mismatched.currency) == (odd.amount_minor, odd.currency)
     assert started == HotelReleaseStarted(trip_id="t1", reason=mismatched.reason)
     assert decided.effects == (RELEASE,)
+
+
+def test_a_part_that_comes_back_is_a_case_and_the_undo_goes_on() -> None:
+    """Given a stay whose price was taken; when the payer gives back a part; then the undo is over,
+    with what is left, and an event calls a person."""
+    state = Hotel()
+    for event in (HELD, CLOSED, STARTED, LATE):
+        state = evolve(state, event)
+    part = Released("re1", replace(MONEY, amount_minor=1))
+    kept, released = decide(state, EffectResult(RELEASE, part), NOW).events
+    reason = "the payer gave back 1 EUR (minor units) of 40000 EUR (minor units)"
+    assert kept == HotelKept(trip_id="t1", reason=reason)
+    assert released == replace(REFUNDED, amount_minor=1, kept=reason)
+
+
+def test_money_that_nobody_asked_for_does_not_stop_the_undo() -> None:
+    """Given an undo that has overtaken the hold; when the payer took and refunded something by
+    itself; then nothing is booked, and the undo is over."""
+    state = evolve(Hotel(), STARTED)
+    answer = EffectResult(RELEASE_UNKNOWN, Released("re1", MONEY))
+    assert decide(state, answer, NOW).events == (replace(FENCE, refund_id="re1"),)

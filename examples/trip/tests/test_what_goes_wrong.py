@@ -13,7 +13,16 @@ from sagakit.flow.routing import Router
 from sagakit.testing import InMemoryService, MemoryStore
 from travel.flight.decide import Booked, Flight, Refunded
 from travel.flight.service import participant as flight
-from travel.hotel.decide import Captured, ChangesClosed, Held, Hotel, Released
+from travel.hotel.decide import (
+    Captured,
+    ChangesClosed,
+    Expired,
+    Held,
+    Hotel,
+    Lapsed,
+    Phase,
+    Released,
+)
 from travel.hotel.service import participant as hotel
 from trips import CONTRACT, FLOWS
 from trips.events import FlightFailed
@@ -90,6 +99,26 @@ def test_flight_sold_out() -> None:
 def test_undo_fails() -> None:
     trip = play(car_class="undo-500:3", hotel_card="undo-500:3", flight_card="refused")
     assert is_undone(trip, because="does not sell the flight")
+
+
+def test_undo_is_refused() -> None:
+    trip = play(car_class="undo-refused", hotel_card="undo-refused", flight_card="refused")
+    assert trip.status is Status.CANCELLED
+    assert trip.paid == (RITZ.amount_minor, 0)
+    assert {"HotelKept", "HotelReleased", "CarKept", "CarReleased"} <= set(trip.types)
+    assert trip.cases == {"hotel_kept", "car_kept"}
+
+
+def test_payer_takes_something_else() -> None:
+    trip = play(hotel_card="books:1")
+    assert is_undone(trip, because="the payer holds 1 EUR")
+    assert "FlightBooked" not in trip.types
+
+
+def test_airline_takes_something_else() -> None:
+    trip = play(flight_card="books:1")
+    assert is_undone(trip, because="the airline took 1 EUR")
+    assert trip.cases == {"flight_mismatch"}
 
 
 def test_mail_bounces() -> None:
@@ -185,13 +214,39 @@ def test_cancelled_while_the_ticket_is_bought() -> None:
 
 def test_undone_while_the_price_is_captured() -> None:
     money = Captured("h1", RITZ.amount_minor, "EUR")
-    room = service(hotel(), Hotel(), hold=Held("h1"), capture=money, release=Released("re1", money))
+    asked = Held("h1", RITZ.amount_minor, "EUR")
+    room = service(hotel(), Hotel(), hold=asked, capture=money, release=Released("re1", money))
     room.receive(RESERVED, "car", 1)
     room.perform()
-    room.call_back(ChangesClosed(0))
+    room.call_back(ChangesClosed(0, asked))
     room.receive(FlightFailed(trip_id="t1", reason="sold out"), "flight", 1)
     captured, released = (*room.perform(), *room.perform())
     assert (captured.type, captured.amount_minor) == ("HotelCapturedLate", released.amount_minor)
+
+
+def test_expired_after_the_price_was_captured() -> None:
+    money = Captured("h1", RITZ.amount_minor, "EUR")
+    asked, gone = Held("h1", RITZ.amount_minor, "EUR"), Lapsed("refunded", "re1")
+    room = service(hotel(), Hotel(), hold=asked, capture=money, look=gone)
+    room.receive(RESERVED, "car", 1)
+    room.perform()
+    room.call_back(ChangesClosed(0, asked))
+    room.perform()
+    room.call_back(Expired(0, asked))
+    (reversed_,) = room.perform()
+    assert (reversed_.type, reversed_.refund_id) == ("HotelReversed", "re1")
+    assert reversed_.amount_minor == RITZ.amount_minor
+
+
+def test_report_of_something_else() -> None:
+    asked = Held("h1", RITZ.amount_minor, "EUR")
+    room = service(hotel(), Hotel(), hold=asked, look=asked)
+    room.receive(RESERVED, "car", 1)
+    room.perform()
+    room.call_back(Expired(0, Held("h1", 1, "EUR")))
+    assert room.pending == ["look:h1:1EUR"]
+    assert room.perform() == []
+    assert room.state.phase is Phase.HELD
 
 
 # --- the table ------------------------------------------------------------------------------------

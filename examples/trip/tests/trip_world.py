@@ -24,7 +24,8 @@ MOST_STEPS = 100_000
 class Outcome:
     """Reports what became of a trip.
 
-    `paid`: minor units that hotel payer and airline keep; `mails`: kind -> text.
+    `paid`: minor units that hotel payer and airline keep; `mails`: kind -> text; `cases`: the codes
+    of the interventions that were opened.
     """
 
     status: Status
@@ -32,6 +33,7 @@ class Outcome:
     paid: tuple[int, int]
     mails: dict[str, str]
     stay: str | None
+    cases: set[str]
 
     @property
     def types(self) -> list[str]:
@@ -66,6 +68,7 @@ def play(
         (kept(books["hotel"]), kept(books["flight"])),
         {row["key"].partition(":mail:")[2]: row["detail"] for row in books["mail"]},
         captured[0].stay.hotel if captured else None,
+        {one.code for one in world.monitor.view(saga).interventions},
     )
 
 

@@ -2,7 +2,8 @@
 
 Contract of a supplier: `POST /v1/bookings`, `/v1/captures` and `/v1/cancellations`, each with the
 header `Idempotency-Key`; the latter two name the booking by its key, so that also one whose answer
-was lost can be cancelled. Anything but a booking in answer leaves the outcome unknown.
+was lost can be cancelled. `GET /v1/bookings` is the supplier's ledger. Any answer but the booking
+that was asked about leaves the outcome unknown; the participant says whether its amount fits.
 """
 
 from collections.abc import Mapping
@@ -20,10 +21,13 @@ from sagakit import (
 
 Booking = Mapping[str, Any]
 KEPT = "kept"
-"""Status of a booking whose cancellation is refused for good: what was paid stays taken."""
+"""Status of a booking whose cancellation is refused for good; `was`: the one that it has."""
+ACTIVE = ("open", "captured")
+"""Statuses of a booking that holds or has taken something."""
 NEVER_CANCELLED = tuple((status, "not_cancellable") for status in (400, 403, 409, 422))
 STATUSES = ("captured", "expired", "open", "refunded", "refused", "void")
 """Statuses of a booking; errors show them."""
+MAX_MINOR = 2**53
 REASONS = (
     "above the limit",
     "cancelled before it was made",
@@ -52,6 +56,10 @@ class Supplier(Protocol):
         """
         ...
 
+    async def look(self, effect: Effect, booked_as: str) -> Booking | None:
+        """Return what the same saga booked under a key, None if the supplier has none."""
+        ...
+
 
 class HttpSupplier:
     """Calls a supplier over HTTP. The caller closes `client`; `base_url` has no path."""
@@ -67,7 +75,9 @@ class HttpSupplier:
             answer = await self._call("/v1/bookings", effect.idempotency_key, body)
         never_made = answer["status"] == "void"  # it was cancelled before it was made
         if not never_made:
-            self._http.check_echo("/v1/bookings", answer, body)
+            judged = ("amount_minor", "currency")
+            named = {name: value for name, value in body.items() if name not in judged}
+            self._http.check_echo("/v1/bookings", answer, named)
         return answer
 
     async def capture(self, effect: Effect, booked_as: str) -> Booking:
@@ -78,23 +88,30 @@ class HttpSupplier:
         return await self._about("/v1/captures", effect, booked_as)
 
     async def cancel(self, effect: Effect, booked_as: str) -> Booking:
-        """See `Supplier`."""
+        """See `Supplier`. What is kept is read in the ledger: a refusal does not say."""
         booking = await self._made_before(effect, booked_as)
-        if booking and booking["status"] not in ("open", "captured"):
-            return booking
-        return await self._about("/v1/cancellations", effect, booked_as)
+        if booking is None or booking["status"] in ACTIVE:
+            booking = await self._about("/v1/cancellations", effect, booked_as)
+        if booking["status"] == KEPT:
+            return kept(await self.look(effect, booked_as))
+        return booking
+
+    async def look(self, effect: Effect, booked_as: str) -> Booking | None:
+        """See `Supplier`."""
+        found = await self._http.made_before("/v1/bookings", effect, effect.key_of(booked_as))
+        return None if found is None else self._booking("/v1/bookings", found)
 
     async def _about(self, path: str, effect: Effect, booked_as: str) -> Booking:
         """Call about one booking; an effect may be about several, each under a key of its own."""
         body = {"booking_key": wire_key(effect.key_of(booked_as))}
-        return await self._call(path, f"{effect.idempotency_key}:{booked_as}", body)
+        answer = await self._call(path, f"{effect.idempotency_key}:{booked_as}", body)
+        if answer["status"] != KEPT:
+            self._http.check_echo(path, answer, {"idempotency_key": body["booking_key"]})
+        return answer
 
     async def _made_before(self, effect: Effect, booked_as: str) -> Booking | None:
         """Return what was booked under a key, if asking again may not tell (`asks_first`)."""
-        if not asks_first(effect):
-            return None
-        found = await self._http.made_before("/v1/bookings", effect, effect.key_of(booked_as))
-        return None if found is None else self._booking("/v1/bookings", found)
+        return await self.look(effect, booked_as) if asks_first(effect) else None
 
     async def _call(self, path: str, key: str, body: Mapping[str, Any]) -> Booking:
         refusals = NEVER_CANCELLED if path == "/v1/cancellations" else ()
@@ -107,6 +124,21 @@ class HttpSupplier:
             raise self._http.unusable(path, answer)
         reason = answer.get("reason")
         return {**answer, "reason": reason if reason in ("", *REASONS) else OTHER_REASON}
+
+
+def kept(found: Booking | None) -> Booking:
+    """Return a booking whose cancellation is refused for good; one that has ended is no such."""
+    if found is None:
+        return {"status": KEPT, "was": "unknown"}
+    return {**found, "status": KEPT, "was": found["status"]} if found["status"] in ACTIVE else found
+
+
+def paid(effect: Effect, booking: Booking) -> tuple[str, int, str]:
+    """Return a booking's id, amount and currency. Raises EffectFailed if it has none."""
+    minor, currency = booking.get("amount_minor"), booking.get("currency")
+    if type(minor) is int and 0 <= minor < MAX_MINOR and is_identifier(currency):
+        return str(booking["id"]), minor, str(currency)
+    raise unexpected(effect, booking)
 
 
 def unexpected(effect: Effect, booking: Booking) -> EffectFailed:

@@ -30,9 +30,12 @@ def broken_rules(end: str, events: Iterable[Any], books: Books) -> Iterator[str]
         if [ticket["amount_minor"] for ticket in tickets] != [trip.fare_minor]:
             yield f"completed, and the airline has {_shown(tickets)}"
     elif end == "cancelled":
+        kept = [row for rows in books.values() for row in rows if row["cancel_refused"]]
         left = [*cars, *holds, *tickets]
         if left:
             yield f"cancelled, and the suppliers have {_shown(left)}"
+        if kept and not last.keys() & {"CarKept", "HotelKept", "FlightKept"}:
+            yield f"cancelled, and nobody was called for {_shown(kept)}"
     due, mails = sorted(_mails_due(end, events)), sorted(_mails(books["mail"]))
     if mails != due:
         yield f"the customer got the mails {mails}, not {due}"
@@ -47,9 +50,13 @@ def false_claims(event: Any, books: Books) -> Iterator[str]:
             yield f"the payer has {_shown(_in_force(books['hotel']))}"
         case "FlightCancelled" if _in_force(books["flight"]):
             yield "the airline has a ticket"
-        case "HotelCaptured" | "HotelCapturedLate" if not _took(books["hotel"], event):
+        case "HotelCaptured" | "HotelCapturedLate" | "HotelMismatched" if not _took(
+            books["hotel"], event
+        ):
             yield f"the payer took no {event.amount_minor}"
-        case "FlightBooked" | "FlightBookedLate" if not _took(books["flight"], event):
+        case "FlightBooked" | "FlightBookedLate" | "FlightMismatched" if not _took(
+            books["flight"], event
+        ):
             yield f"the airline took no {event.amount_minor}"
 
 
@@ -80,7 +87,9 @@ def _shown(rows: Sequence[Row]) -> str:
 
 
 def _in_force(rows: Sequence[Row]) -> list[Row]:
-    return [row for row in rows if row["status"] in ("open", "captured")]
+    """Return what is booked, but for what its supplier refused to cancel."""
+    active = [row for row in rows if row["status"] in ("open", "captured")]
+    return [row for row in active if not row["cancel_refused"]]
 
 
 def _took(rows: Sequence[Row], event: Any) -> bool:

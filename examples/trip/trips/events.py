@@ -80,6 +80,34 @@ class TripFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CarKept:
+    """The rental never cancels the reservation: a person has to settle it."""
+
+    type: ClassVar[str] = "CarKept"
+    owner: ClassVar[str] = "car"
+    saga_id_field: ClassVar[str | None] = "trip_id"
+    void_when: ClassVar[str | None] = None
+    pii: ClassVar[tuple[str, ...]] = ()
+    trip_id: str
+    reason: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as fastavro writes it."""
+        return {
+            "trip_id": self.trip_id,
+            "reason": self.reason,
+        }
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> CarKept:
+        """Build it from a record as fastavro reads it."""
+        return cls(
+            trip_id=record["trip_id"],
+            reason=record["reason"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CarReleaseStarted:
     """The reservation is being given back: it waits for the rental's answer."""
 
@@ -109,7 +137,7 @@ class CarReleaseStarted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CarReleased:
-    """There is no reservation and there will be none."""
+    """The undo is over: there is no reservation, unless CarKept says so."""
 
     type: ClassVar[str] = "CarReleased"
     owner: ClassVar[str] = "car"
@@ -320,7 +348,7 @@ class FlightCancelStarted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlightCancelled:
-    """There is no ticket and there will be none; amount 0 if none was bought."""
+    """The undo is over; amount 0 if none was bought, or nothing goes back (`kept`)."""
 
     type: ClassVar[str] = "FlightCancelled"
     owner: ClassVar[str] = "flight"
@@ -331,6 +359,7 @@ class FlightCancelled:
     refund_id: str | None = None
     amount_minor: int
     currency: str | None = None
+    kept: str | None = None
     reason: str
 
     def to_dict(self) -> dict[str, Any]:
@@ -340,6 +369,7 @@ class FlightCancelled:
             "refund_id": self.refund_id,
             "amount_minor": self.amount_minor,
             "currency": self.currency,
+            "kept": self.kept,
             "reason": self.reason,
         }
 
@@ -351,6 +381,7 @@ class FlightCancelled:
             refund_id=record.get("refund_id"),
             amount_minor=record["amount_minor"],
             currency=record.get("currency"),
+            kept=record.get("kept"),
             reason=record["reason"],
         )
 
@@ -379,6 +410,71 @@ class FlightFailed:
         """Build it from a record as fastavro reads it."""
         return cls(
             trip_id=record["trip_id"],
+            reason=record["reason"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlightKept:
+    """The airline never gives back what was paid: a person has to settle it."""
+
+    type: ClassVar[str] = "FlightKept"
+    owner: ClassVar[str] = "flight"
+    saga_id_field: ClassVar[str | None] = "trip_id"
+    void_when: ClassVar[str | None] = None
+    pii: ClassVar[tuple[str, ...]] = ()
+    trip_id: str
+    reason: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as fastavro writes it."""
+        return {
+            "trip_id": self.trip_id,
+            "reason": self.reason,
+        }
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> FlightKept:
+        """Build it from a record as fastavro reads it."""
+        return cls(
+            trip_id=record["trip_id"],
+            reason=record["reason"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlightMismatched:
+    """The airline took another amount or currency than the fare: a refund follows."""
+
+    type: ClassVar[str] = "FlightMismatched"
+    owner: ClassVar[str] = "flight"
+    saga_id_field: ClassVar[str | None] = "trip_id"
+    void_when: ClassVar[str | None] = None
+    pii: ClassVar[tuple[str, ...]] = ()
+    trip_id: str
+    ticket_id: str
+    amount_minor: int
+    currency: str
+    reason: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as fastavro writes it."""
+        return {
+            "trip_id": self.trip_id,
+            "ticket_id": self.ticket_id,
+            "amount_minor": self.amount_minor,
+            "currency": self.currency,
+            "reason": self.reason,
+        }
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> FlightMismatched:
+        """Build it from a record as fastavro reads it."""
+        return cls(
+            trip_id=record["trip_id"],
+            ticket_id=record["ticket_id"],
+            amount_minor=record["amount_minor"],
+            currency=record["currency"],
             reason=record["reason"],
         )
 
@@ -461,6 +557,34 @@ class HotelCapturedLate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HotelDoubted:
+    """The payer reports something else than what is held; the hold is read at the payer."""
+
+    type: ClassVar[str] = "HotelDoubted"
+    owner: ClassVar[str] = "hotel"
+    saga_id_field: ClassVar[str | None] = "trip_id"
+    void_when: ClassVar[str | None] = None
+    pii: ClassVar[tuple[str, ...]] = ()
+    trip_id: str
+    reason: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as fastavro writes it."""
+        return {
+            "trip_id": self.trip_id,
+            "reason": self.reason,
+        }
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> HotelDoubted:
+        """Build it from a record as fastavro reads it."""
+        return cls(
+            trip_id=record["trip_id"],
+            reason=record["reason"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HotelFailed:
     """There is no stay: the pre-authorisation was declined or has expired."""
 
@@ -522,6 +646,34 @@ class HotelHeld:
             trip=TripFacts.from_dict(record["trip"]),
             stay=Stay.from_dict(record["stay"]),
             hold_id=record["hold_id"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HotelKept:
+    """The payer never gives back what it holds or took: a person has to settle it."""
+
+    type: ClassVar[str] = "HotelKept"
+    owner: ClassVar[str] = "hotel"
+    saga_id_field: ClassVar[str | None] = "trip_id"
+    void_when: ClassVar[str | None] = None
+    pii: ClassVar[tuple[str, ...]] = ()
+    trip_id: str
+    reason: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as fastavro writes it."""
+        return {
+            "trip_id": self.trip_id,
+            "reason": self.reason,
+        }
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> HotelKept:
+        """Build it from a record as fastavro reads it."""
+        return cls(
+            trip_id=record["trip_id"],
+            reason=record["reason"],
         )
 
 
@@ -595,7 +747,7 @@ class HotelReleaseStarted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HotelReleased:
-    """No money of the stay is held or kept; amount 0 if none was taken."""
+    """The undo is over; amount 0 if none was taken, or none goes back (`kept`)."""
 
     type: ClassVar[str] = "HotelReleased"
     owner: ClassVar[str] = "hotel"
@@ -606,6 +758,46 @@ class HotelReleased:
     refund_id: str | None = None
     amount_minor: int
     currency: str | None = None
+    kept: str | None = None
+    reason: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as fastavro writes it."""
+        return {
+            "trip_id": self.trip_id,
+            "refund_id": self.refund_id,
+            "amount_minor": self.amount_minor,
+            "currency": self.currency,
+            "kept": self.kept,
+            "reason": self.reason,
+        }
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> HotelReleased:
+        """Build it from a record as fastavro reads it."""
+        return cls(
+            trip_id=record["trip_id"],
+            refund_id=record.get("refund_id"),
+            amount_minor=record["amount_minor"],
+            currency=record.get("currency"),
+            kept=record.get("kept"),
+            reason=record["reason"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HotelReversed:
+    """The captured price is no longer with the payer: a person has to settle it."""
+
+    type: ClassVar[str] = "HotelReversed"
+    owner: ClassVar[str] = "hotel"
+    saga_id_field: ClassVar[str | None] = "trip_id"
+    void_when: ClassVar[str | None] = None
+    pii: ClassVar[tuple[str, ...]] = ()
+    trip_id: str
+    refund_id: str
+    amount_minor: int
+    currency: str
     reason: str
 
     def to_dict(self) -> dict[str, Any]:
@@ -619,13 +811,13 @@ class HotelReleased:
         }
 
     @classmethod
-    def from_dict(cls, record: dict[str, Any]) -> HotelReleased:
+    def from_dict(cls, record: dict[str, Any]) -> HotelReversed:
         """Build it from a record as fastavro reads it."""
         return cls(
             trip_id=record["trip_id"],
-            refund_id=record.get("refund_id"),
+            refund_id=record["refund_id"],
             amount_minor=record["amount_minor"],
-            currency=record.get("currency"),
+            currency=record["currency"],
             reason=record["reason"],
         )
 
@@ -858,6 +1050,7 @@ class TripPlaced:
 
 
 EVENTS: tuple[type[Any], ...] = (
+    CarKept,
     CarReleaseStarted,
     CarReleased,
     CarReserved,
@@ -868,13 +1061,18 @@ EVENTS: tuple[type[Any], ...] = (
     FlightCancelStarted,
     FlightCancelled,
     FlightFailed,
+    FlightKept,
+    FlightMismatched,
     HotelCaptured,
     HotelCapturedLate,
+    HotelDoubted,
     HotelFailed,
     HotelHeld,
+    HotelKept,
     HotelMismatched,
     HotelReleaseStarted,
     HotelReleased,
+    HotelReversed,
     ItinerarySent,
     NoticeSent,
     StayChangeAccepted,

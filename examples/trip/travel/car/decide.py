@@ -1,6 +1,6 @@
 """Decides car's reactions to triggers. Pure.
 
-new --Reserved--> reserved --Undo--> releasing --Cancelled--> released
+new --Reserved--> reserved --Undo--> releasing --Cancelled--> released (Kept: the same, and a case)
  |                                     ^                         ^
  +--Undo (the call is in flight) ------+                         |
  +--Unavailable--> unavailable --Undo----------------------------+
@@ -14,9 +14,10 @@ from typing import Any
 
 from sagakit import NOTHING, Decision, Do, EffectResult, Trigger, Undo, saga_id_of
 from travel.payload import effect_of, trip_id_in, trip_in
-from trips.events import CarReleased, CarReleaseStarted, CarReserved, CarUnavailable
+from trips.events import CarKept, CarReleased, CarReleaseStarted, CarReserved, CarUnavailable
 
 RESERVE, CANCEL = "reserve", "cancel"
+KEPT = "the rental refuses for good to cancel the reservation; ask it what can be done"
 
 
 class Phase(StrEnum):
@@ -60,6 +61,11 @@ class Cancelled:
     """There is no reservation under that key, and there will be none."""
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The rental never cancels the reservation."""
+
+
 # --- decide ---------------------------------------------------------------------------------------
 
 
@@ -76,6 +82,9 @@ def decide(state: Car, trigger: Trigger, now: datetime) -> Decision:
             return Decision((CarUnavailable(trip_id=trip_id_in(effect), reason=reason),))
         case EffectResult(effect, Cancelled()) if state.phase is Phase.RELEASING:
             return Decision((CarReleased(trip_id=trip_id_in(effect), reason=state.reason),))
+        case EffectResult(effect, Kept()) if state.phase is Phase.RELEASING:
+            kept = CarKept(trip_id=trip_id_in(effect), reason=KEPT)
+            return Decision((kept, CarReleased(trip_id=kept.trip_id, reason=state.reason)))
         case Undo(event, reason):
             return _undo(state, saga_id_of(event), reason)
     return NOTHING

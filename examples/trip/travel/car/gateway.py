@@ -3,7 +3,7 @@
 from typing import Any
 
 from sagakit import Effect
-from travel.car.decide import RESERVE, Cancelled, Reserved, Unavailable
+from travel.car.decide import RESERVE, Cancelled, Kept, Reserved, Unavailable
 from travel.supplier import Supplier, unexpected
 
 
@@ -24,10 +24,12 @@ class Rental:
             case other:
                 raise unexpected(effect, other)
 
-    async def cancel(self, effect: Effect) -> Cancelled:
+    async def cancel(self, effect: Effect) -> Cancelled | Kept:
         """Cancel the reservation; one that was never made never will be."""
         match await self._supplier.cancel(effect, RESERVE):
-            case {"status": "void" | "refused" | "kept"}:
+            case {"status": "void" | "refused" | "expired"}:
                 return Cancelled()
+            case {"status": "kept"}:
+                return Kept()
             case other:
                 raise unexpected(effect, other)

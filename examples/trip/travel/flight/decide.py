@@ -2,21 +2,24 @@
 
 new --Booked--> booked (the pivot: an Undo is refused)
  |
- +--Undo (the call is in flight) --> cancelling --Refunded--> cancelled
- +--Refused--> failed --Undo-------------------------------------^
- +--Undo (nothing in flight) ------------------------------------^
+ +--Booked, another fare ----------+
+ +--Undo (the call is in flight) --+--> cancelling --Refunded, Kept--> cancelled
+ +--Refused--> failed --Undo-------------------------------------------^
+ +--Undo (nothing in flight) ------------------------------------------^
 
 A ticket that was bought in spite of an Undo is reported as FlightBookedLate, whichever answer comes
-first, so that the balance has the fare before it has the refund.
+first, so that the balance has the fare before it has the refund. A ticket for another fare is no
+ticket: it is refunded. What the airline does not give back, or not as it took it, calls a person.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from sagakit import NOTHING, Decision, Do, Effect, EffectResult, Trigger, Undo, saga_id_of
-from travel.payload import effect_of, trip_id_in
+from travel.payload import effect_of, trip_id_in, trip_in
 from trips.events import (
     FlightBooked,
     FlightBookedLate,
@@ -24,10 +27,13 @@ from trips.events import (
     FlightCancelRefused,
     FlightCancelStarted,
     FlightFailed,
+    FlightKept,
+    FlightMismatched,
 )
 
 BUY, REFUND = "buy", "refund"
 TOO_LATE = "the ticket is bought; ask the airline what it still gives back"
+BOUGHT_LATE = "it was bought too late"
 
 
 class Phase(StrEnum):
@@ -40,16 +46,6 @@ class Phase(StrEnum):
     CANCELLED = "cancelled"
 
 
-@dataclass(frozen=True, slots=True)
-class Flight:
-    """The state of a ticket. `paid`: the fare was taken; `reason`: why it is undone."""
-
-    phase: Phase = Phase.NEW
-    paid: bool = False
-    reason: str = ""
-    in_flight: frozenset[str] = frozenset()
-
-
 # --- the airline's answers ------------------------------------------------------------------------
 
 
@@ -60,6 +56,11 @@ class Booked:
     ticket_id: str
     amount_minor: int
     currency: str
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any] | None) -> "Booked | None":
+        """Return the ticket in a column."""
+        return None if row is None else cls(**row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,26 @@ class Refunded:
     bought: Booked | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The airline never gives back what was paid for the ticket; None: it does not say what."""
+
+    bought: Booked | None = None
+
+
+# --- state ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Flight:
+    """The state of a ticket. `ticket`: what was paid for; `reason`: why it is undone."""
+
+    phase: Phase = Phase.NEW
+    ticket: Booked | None = None
+    reason: str = ""
+    in_flight: frozenset[str] = frozenset()
+
+
 # --- decide ---------------------------------------------------------------------------------------
 
 
@@ -88,25 +109,36 @@ def decide(state: Flight, trigger: Trigger, now: datetime) -> Decision:
     match trigger:
         case Do(event) if state.phase is Phase.NEW:
             return Decision(effects=(effect_of(BUY, BUY, event.trip_id, event.trip),))
-        case EffectResult(effect, Booked() as bought) if not state.paid:
-            return _bought(state, trip_id_in(effect), bought)
+        case EffectResult(effect, Booked() as bought) if state.ticket is None:
+            return _bought(state, effect, bought)
         case EffectResult(effect, Refused(reason)) if state.phase is Phase.NEW:
             return Decision((FlightFailed(trip_id=trip_id_in(effect), reason=reason),))
-        case EffectResult(effect, Refunded() as refund) if state.phase is Phase.CANCELLING:
+        case EffectResult(effect, Refunded() | Kept() as refund) if state.phase is Phase.CANCELLING:
             return _cancelled(state, effect, refund)
         case Undo(event, reason):
             return _undo(state, saga_id_of(event), reason)
     return NOTHING
 
 
-def _bought(state: Flight, trip_id: str, bought: Booked) -> Decision:
+def _bought(state: Flight, effect: Effect, bought: Booked) -> Decision:
+    trip_id, trip, taken = trip_id_in(effect), trip_in(effect), asdict(bought)
+    fits = (bought.amount_minor, bought.currency) == (trip.fare_minor, trip.currency)
+    if state.phase is Phase.NEW and fits:
+        return Decision((FlightBooked(trip_id=trip_id, **taken),))
     if state.phase is Phase.NEW:
-        return Decision((FlightBooked(trip_id=trip_id, **asdict(bought)),))
-    late = FlightBookedLate(trip_id=trip_id, **asdict(bought))
+        fare = Booked(bought.ticket_id, trip.fare_minor, trip.currency)
+        reason = f"the airline took {_shown(bought)}; the fare is {_shown(fare)}"
+        event: Any = FlightMismatched(trip_id=trip_id, reason=reason, **taken)
+    else:
+        reason, event = BOUGHT_LATE, FlightBookedLate(trip_id=trip_id, **taken)
     if state.phase is Phase.CANCELLING:
-        return Decision((late,))
-    started = FlightCancelStarted(trip_id=trip_id, reason="it was bought too late")
-    return Decision((late, started), (effect_of(REFUND, REFUND, trip_id),))
+        return Decision((event,))
+    started = FlightCancelStarted(trip_id=trip_id, reason=reason)
+    return Decision((event, started), (effect_of(REFUND, REFUND, trip_id),))
+
+
+def _shown(one: Booked) -> str:
+    return f"{one.amount_minor} {one.currency} (minor units)"
 
 
 def _undo(state: Flight, trip_id: str, reason: str) -> Decision:
@@ -121,27 +153,44 @@ def _undo(state: Flight, trip_id: str, reason: str) -> Decision:
     return Decision((FlightCancelStarted(trip_id=trip_id, reason=reason),), (refund,))
 
 
-def _cancelled(state: Flight, effect: Effect, refund: Refunded) -> Decision:
+def _cancelled(state: Flight, effect: Effect, refund: Refunded | Kept) -> Decision:
     trip_id, bought = trip_id_in(effect), refund.bought
+    events: list[Any] = []
+    if bought and state.ticket is None:
+        events.append(FlightBookedLate(trip_id=trip_id, **asdict(bought)))
+    kept = _kept(state.ticket or bought, refund)
+    if kept:
+        events.append(FlightKept(trip_id=trip_id, reason=kept))
+    given = bought if isinstance(refund, Refunded) else None
     cancelled = FlightCancelled(
         trip_id=trip_id,
-        refund_id=refund.refund_id,
-        amount_minor=bought.amount_minor if bought else 0,
-        currency=bought.currency if bought else None,
+        refund_id=refund.refund_id if isinstance(refund, Refunded) else None,
+        amount_minor=given.amount_minor if given else 0,
+        currency=given.currency if given else None,
+        kept=kept,
         reason=state.reason,
     )
-    if bought is None or state.paid:
-        return Decision((cancelled,))
-    return Decision((FlightBookedLate(trip_id=trip_id, **asdict(bought)), cancelled))
+    return Decision((*events, cancelled))
+
+
+def _kept(ticket: Booked | None, refund: Refunded | Kept) -> str | None:
+    """Return why the undo of a ticket leaves money with the airline, None if it does not."""
+    if isinstance(refund, Kept):
+        what = _shown(ticket) if ticket else "what was paid"
+        return f"the airline refuses for good to give back {what}"
+    if ticket == refund.bought:
+        return None
+    given = _shown(refund.bought) if refund.bought else "nothing"
+    return f"the airline gave back {given} of {_shown(ticket)}" if ticket else None
 
 
 def evolve(state: Flight, event: Any) -> Flight:
     """Return the state after an own event."""
     match event:
         case FlightBooked():
-            return replace(state, phase=Phase.BOOKED, paid=True)
-        case FlightBookedLate():
-            return replace(state, paid=True)
+            return replace(state, phase=Phase.BOOKED, ticket=_ticket(event))
+        case FlightBookedLate() | FlightMismatched():
+            return replace(state, ticket=_ticket(event))
         case FlightFailed():
             return replace(state, phase=Phase.FAILED)
         case FlightCancelStarted():
@@ -149,3 +198,7 @@ def evolve(state: Flight, event: Any) -> Flight:
         case FlightCancelled():
             return replace(state, phase=Phase.CANCELLED, reason=event.reason)
     return state
+
+
+def _ticket(event: FlightBooked | FlightBookedLate | FlightMismatched) -> Booked:
+    return Booked(event.ticket_id, event.amount_minor, event.currency)

@@ -3,8 +3,8 @@
 from typing import Any
 
 from sagakit import Effect
-from travel.flight.decide import BUY, Booked, Refunded, Refused
-from travel.supplier import Supplier, unexpected
+from travel.flight.decide import BUY, Booked, Kept, Refunded, Refused
+from travel.supplier import Supplier, paid, unexpected
 
 
 class Airline:
@@ -24,23 +24,25 @@ class Airline:
             currency=trip["currency"],
         )
         match booking:
-            case {"status": "captured" | "refunded"}:
-                return _bought(booking)
+            case {"status": "captured"}:
+                return Booked(*paid(effect, booking))
+            case {"status": "refunded"}:
+                return Refused("the airline has cancelled the ticket and refunded it")
             case {"status": "refused" | "void", "reason": str(reason)}:
                 return Refused(f"the airline does not sell the flight: {reason}")
             case other:
                 raise unexpected(effect, other)
 
-    async def refund(self, effect: Effect) -> Refunded:
+    async def refund(self, effect: Effect) -> Refunded | Kept:
         """Cancel the booking and refund its ticket; one that was never made never will be."""
         match await self._supplier.cancel(effect, BUY):
             case {"status": "refunded", "refund_id": str(refund_id)} as booking:
-                return Refunded(refund_id, _bought(booking))
-            case {"status": "void" | "refused" | "kept"}:  # nothing goes back; the books tell
+                return Refunded(refund_id, Booked(*paid(effect, booking)))
+            case {"status": "void" | "refused"}:
                 return Refunded()
+            case {"status": "kept", "was": "captured"} as booking:
+                return Kept(Booked(*paid(effect, booking)))
+            case {"status": "kept"}:
+                return Kept()
             case other:
                 raise unexpected(effect, other)
-
-
-def _bought(booking: Any) -> Booked:
-    return Booked(booking["id"], booking["amount_minor"], booking["currency"])

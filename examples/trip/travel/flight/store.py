@@ -1,9 +1,10 @@
 """Defines flight's table: one row per trip."""
 
-from sqlalchemy import Boolean, Column, MetaData, Table, Text
+from sqlalchemy import Column, MetaData, Table, Text
+from sqlalchemy.dialects.postgresql import JSONB
 
 from sagakit import TableStore
-from travel.flight.decide import Flight, Phase
+from travel.flight.decide import Booked, Flight, Phase
 
 metadata = MetaData()
 
@@ -12,11 +13,11 @@ ticket = Table(
     metadata,
     Column("saga", Text, primary_key=True),
     Column("phase", Text, nullable=False),
-    Column("paid", Boolean, nullable=False),
+    Column("ticket", JSONB),
     Column("reason", Text, nullable=False),
 )
 
 
 def store() -> TableStore[Flight]:
     """Return the store of flight's states."""
-    return TableStore(ticket, Flight, {"phase": Phase})
+    return TableStore(ticket, Flight, {"phase": Phase, "ticket": Booked.from_row})

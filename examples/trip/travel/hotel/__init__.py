@@ -4,8 +4,10 @@ Listens to   Do on CarReserved; Undo when the flight failed or is cancelled; Sta
              POST /webhooks/payer (signed): hold.due, hold.expired
 Emits        HotelHeld, StayChangesClosed (waits), HotelCaptured (done), HotelFailed (failed),
              HotelReleased (undone), StayChangeAccepted, StayChangeRefused, HotelCapturedLate,
-             HotelMismatched, HotelReleaseStarted
+             HotelReleaseStarted; HotelMismatched, HotelDoubted, HotelReversed, HotelKept (call a
+             person)
 Undoes       by voiding what is held and refunding what was captured; nothing was asked for yet: a
              fence
-Calls        the payer, `hold:<stay>`, `void:<stay>`, `capture` and `release`
+Calls        the payer, `hold:<stay>`, `void:<stay>`, `capture`, `release` and
+             `look:<report>`
 """

@@ -14,12 +14,16 @@ Rules behind the table in tests/test_hotel.py:
 - The capture is asked for once the window is closed and the stay that is wanted is held.
 - An Undo releases by key whatever may be held, also what is still in flight: a hold that the payer
   does not know yet it never makes. A hold that comes when none is wanted is voided.
-- A capture of another amount or currency than the price is no stay: it is released, and a person is
-  called.
+- A hold of another amount or currency than the price is voided, and counts as declined. A capture
+  of anything but the price of what is held is no stay: it is released, and a person is called.
+- A webhook is a hint. One that does not say what is held, or contradicts a capture, has the hold
+  read at the payer, and what is read there counts. A capture that is gone calls a person.
+- What the payer does not give back, or not as it took it, calls a person; the undo goes on.
 - A capture that an Undo overtakes is reported as HotelCapturedLate, whichever answer comes first,
   so that the balance has the money before it has the refund.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -41,11 +45,14 @@ from travel.payload import effect_of, stay_in, trip_id_in, trip_in
 from trips.events import (
     HotelCaptured,
     HotelCapturedLate,
+    HotelDoubted,
     HotelFailed,
     HotelHeld,
+    HotelKept,
     HotelMismatched,
     HotelReleased,
     HotelReleaseStarted,
+    HotelReversed,
     Stay,
     StayChangeAccepted,
     StayChangeRefused,
@@ -53,8 +60,9 @@ from trips.events import (
     TripFacts,
 )
 
-HOLD, VOID, CAPTURE, RELEASE = "hold", "void", "capture", "release"
+HOLD, VOID, CAPTURE, RELEASE, LOOK = "hold", "void", "capture", "release", "look"
 TOO_LATE = "it was captured too late"
+NOT_VOIDED = "the payer refuses for good to void the hold of a stay that was replaced"
 
 
 class Phase(StrEnum):
@@ -68,34 +76,16 @@ class Phase(StrEnum):
     RELEASED = "released"
 
 
-@dataclass(frozen=True, slots=True)
-class Hotel:
-    """The state of a stay.
-
-    `trip_id`, `trip`, `held`: None until a stay is held; `wanted`: None while nobody asked for
-    another stay, and none is held; `closed`: no change is accepted any more; `taken`: the price was
-    captured; `reason`: why it is undone.
-    """
-
-    phase: Phase = Phase.NEW
-    trip_id: str | None = None
-    trip: TripFacts | None = None
-    wanted: Stay | None = None
-    held: Stay | None = None
-    closed: bool = False
-    taken: bool = False
-    reason: str = ""
-    in_flight: frozenset[str] = frozenset()
-
-
 # --- the payer's answers --------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """The payer holds the price of a stay."""
+    """The payer holds an amount for a stay."""
 
     hold_id: str
+    amount_minor: int
+    currency: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,29 +97,37 @@ class Declined:
 
 @dataclass(frozen=True, slots=True)
 class Captured:
-    """The price of a stay was taken."""
+    """An amount was taken for a stay."""
 
     hold_id: str
     amount_minor: int
     currency: str
 
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any] | None) -> "Captured | None":
+        """Return what was captured, from a column."""
+        return None if row is None else cls(**row)
+
 
 @dataclass(frozen=True, slots=True)
 class Lapsed:
-    """There is nothing to capture: the hold has expired or was voided."""
+    """The payer neither holds nor has the price: it has expired, was voided or refunded."""
 
     reason: str
+    refund_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Released:
     """Nothing is held under these keys, and nothing will be.
 
-    `captured`: what had been taken and was refunded, None if nothing had.
+    `captured`: what had been taken, None if nothing had; without `refund_id` it was not given back.
+    `kept`: the payer refuses for good to give something back.
     """
 
     refund_id: str | None = None
     captured: Captured | None = None
+    kept: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +135,7 @@ class ChangesClosed:
     """The change window is over; reported for the hold of the stay with this number."""
 
     number: int
+    held: Held
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +143,31 @@ class Expired:
     """The hold of the stay with this number has expired."""
 
     number: int
+    held: Held
+
+
+# --- state ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Hotel:
+    """The state of a stay.
+
+    `trip_id`, `trip`, `held`, `hold_id`: None until a stay is held; `wanted`: None while nobody
+    asked for another stay, and none is held; `closed`: no change is accepted any more; `taken`:
+    what was captured; `reason`: why it is undone.
+    """
+
+    phase: Phase = Phase.NEW
+    trip_id: str | None = None
+    trip: TripFacts | None = None
+    wanted: Stay | None = None
+    held: Stay | None = None
+    hold_id: str | None = None
+    closed: bool = False
+    taken: Captured | None = None
+    reason: str = ""
+    in_flight: frozenset[str] = frozenset()
 
 
 # --- decide ---------------------------------------------------------------------------------------
@@ -158,13 +182,17 @@ def decide(state: Hotel, trigger: Trigger, now: datetime) -> Decision:
             return _change(state, event.trip_id, event.stay)
         case Undo(event, reason):
             return _undo(state, saga_id_of(event), reason)
+        case EffectResult(effect, result) if effect.kind == LOOK:
+            return _look_outcome(state, effect, result)
         case EffectResult(effect, Held() | Declined() as result):
             return _hold_outcome(state, effect, result)
         case EffectResult(effect, Captured() | Lapsed() as result):
             return _capture_outcome(state, effect, result)
         case EffectResult(effect, Released() as done) if effect.kind == RELEASE:
             return _release_outcome(state, effect, done)
-        case Callback(report) if state.phase is Phase.HELD:
+        case EffectResult(effect, Released(kept=True)):
+            return Decision((HotelKept(trip_id=trip_id_in(effect), reason=NOT_VOIDED),))
+        case Callback(report) if state.phase in (Phase.HELD, Phase.CAPTURED):
             return _reported(state, report)
     return NOTHING
 
@@ -189,6 +217,10 @@ def _hold_outcome(state: Hotel, effect: Effect, result: Any) -> Decision:
     match result, state.phase:
         case _ if stay == state.held:
             return NOTHING  # known
+        case Held() as odd, _ if asdict(odd) != _priced(trip, stay, odd.hold_id):
+            declined = Declined(f"the payer holds {_shown(odd)}; the price is {_price(trip, stay)}")
+            without = _hold_outcome(state, effect, declined)
+            return Decision(without.events, (_void(trip_id, stay), *without.effects))
         case Held(hold_id), Phase.NEW | Phase.HELD if newer:
             held = HotelHeld(trip_id=trip_id, trip=trip, stay=stay, hold_id=hold_id)
             replaced = (_void(trip_id, state.held),) if state.held else ()
@@ -205,7 +237,7 @@ def _hold_outcome(state: Hotel, effect: Effect, result: Any) -> Decision:
 
 def _capture_outcome(state: Hotel, effect: Effect, result: Any) -> Decision:
     match result, state.phase:
-        case Captured() as captured, Phase.HELD if not _fits(effect, captured):
+        case Captured() as captured, Phase.HELD if asdict(captured) != _asked(state, effect):
             return _mismatched(state, effect, captured)
         case Captured() as captured, Phase.HELD:
             return Decision((HotelCaptured(trip=trip_in(effect), **_taken(effect, captured)),))
@@ -214,40 +246,74 @@ def _capture_outcome(state: Hotel, effect: Effect, result: Any) -> Decision:
             if phase is Phase.RELEASING:
                 return Decision((late,))
             started = HotelReleaseStarted(trip_id=late.trip_id, reason=TOO_LATE)
-            return Decision((late, started), (_release(evolve(state, late), late.trip_id),))
+            return Decision((late, started), (_release(evolve(state, late), late.trip_id, state),))
         case Lapsed(reason), Phase.HELD:
             return Decision((_expired(trip_id_in(effect), reason),))
     return NOTHING
 
 
-def _fits(effect: Effect, captured: Captured) -> bool:
-    price = (stay_in(effect).amount_minor, trip_in(effect).currency)
-    return price == (captured.amount_minor, captured.currency)
-
-
 def _mismatched(state: Hotel, effect: Effect, captured: Captured) -> Decision:
     """Give back what was taken instead of the price."""
-    price_minor, currency = stay_in(effect).amount_minor, trip_in(effect).currency
+    price = _price(trip_in(effect), stay_in(effect))
     reason = (
-        f"the payer took {captured.amount_minor} {captured.currency} (minor units); the price is "
-        f"{price_minor} {currency}"
+        f"the payer took {_shown(captured)} by {captured.hold_id}; the price is {price}, held by "
+        f"{state.hold_id}"
     )
     odd = HotelMismatched(reason=reason, **_taken(effect, captured))
     started = HotelReleaseStarted(trip_id=odd.trip_id, reason=reason)
-    return Decision((odd, started), (_release(evolve(state, odd), odd.trip_id),))
+    return Decision((odd, started), (_release(evolve(state, odd), odd.trip_id, state),))
 
 
 def _reported(state: Hotel, report: Any) -> Decision:
     """Decide on a webhook about the stay that is held; others are of stays that were replaced."""
-    trip_id, number = state.trip_id or "", state.held.number if state.held else None
-    match report:
-        case ChangesClosed(of) if of == number and not state.closed:
+    trip_id, trip, stay = state.trip_id or "", state.trip, state.held
+    if trip is None or stay is None or report.number != stay.number:
+        return NOTHING
+    if asdict(report.held) != _priced(trip, stay, state.hold_id):
+        return _doubted(state, report.held)
+    match report, state.phase:
+        case ChangesClosed(), Phase.HELD if not state.closed:
             closed = StayChangesClosed(trip_id=trip_id)
             return Decision((closed,), _next(evolve(state, closed)))
-        case Expired(of) if of == number and not state.closed and state.wanted == state.held:
-            # where another hold or a capture is in flight, its answer decides
+        case Expired(), Phase.HELD if _decides_alone(state):
             return Decision((_expired(trip_id, "the pre-authorisation has expired"),))
+        case Expired(), Phase.CAPTURED:
+            return Decision(effects=_look(state, "expired"))
     return NOTHING
+
+
+def _decides_alone(state: Hotel) -> bool:
+    """Return True unless another hold or a capture is in flight: then its answer decides."""
+    return not state.closed and state.wanted == state.held
+
+
+def _doubted(state: Hotel, said: Held) -> Decision:
+    """Read a hold about which the payer reports something else."""
+    look = _look(state, f"{said.hold_id}:{said.amount_minor}{said.currency}")
+    if not look or state.trip is None or state.held is None:
+        return NOTHING
+    reason = (
+        f"the payer reports {_shown(said)} by {said.hold_id}; it is {state.hold_id} that holds "
+        f"{_price(state.trip, state.held)}"
+    )
+    return Decision((HotelDoubted(trip_id=state.trip_id or "", reason=reason),), look)
+
+
+def _look_outcome(state: Hotel, effect: Effect, result: Any) -> Decision:
+    if stay_in(effect) != state.held or not isinstance(result, Lapsed):
+        return NOTHING
+    if state.phase is Phase.HELD and _decides_alone(state):
+        return Decision((_expired(trip_id_in(effect), result.reason),))
+    if state.phase is not Phase.CAPTURED or state.taken is None:
+        return NOTHING
+    gone = HotelReversed(
+        trip_id=trip_id_in(effect),
+        refund_id=result.refund_id or state.taken.hold_id,
+        amount_minor=state.taken.amount_minor,
+        currency=state.taken.currency,
+        reason=f"the payer had taken {_shown(state.taken)}: {result.reason}",
+    )
+    return Decision((gone,))
 
 
 def _undo(state: Hotel, trip_id: str, reason: str) -> Decision:
@@ -265,17 +331,34 @@ def _undo(state: Hotel, trip_id: str, reason: str) -> Decision:
 def _release_outcome(state: Hotel, effect: Effect, done: Released) -> Decision:
     if state.phase is not Phase.RELEASING:
         return NOTHING
-    captured = done.captured
+    trip_id, captured = trip_id_in(effect), done.captured
+    events: list[Any] = []
+    if captured and not state.taken and "stay" in effect.payload:
+        events.append(HotelCapturedLate(**_taken(effect, captured)))
+    kept = _kept(state.taken or captured, done)
+    if kept:
+        events.append(HotelKept(trip_id=trip_id, reason=kept))
+    given = captured if done.refund_id and (state.taken or events) else None
     released = HotelReleased(
-        trip_id=trip_id_in(effect),
+        trip_id=trip_id,
         refund_id=done.refund_id,
-        amount_minor=captured.amount_minor if captured else 0,
-        currency=captured.currency if captured else None,
+        amount_minor=given.amount_minor if given else 0,
+        currency=given.currency if given else None,
+        kept=kept,
         reason=state.reason,
     )
-    if captured is None or state.taken:
-        return Decision((released,))
-    return Decision((HotelCapturedLate(**_taken(effect, captured)), released))
+    return Decision((*events, released))
+
+
+def _kept(taken: Captured | None, done: Released) -> str | None:
+    """Return why a release leaves something with the payer, None if it does not."""
+    if done.kept:
+        what = _shown(done.captured) if done.captured else "what it holds"
+        return f"the payer refuses for good to give back {what}"
+    if taken == done.captured or taken is None:
+        return None
+    given = _shown(done.captured) if done.captured else "nothing"
+    return f"the payer gave back {given} of {_shown(taken)}"
 
 
 # --- effects and events ---------------------------------------------------------------------------
@@ -304,13 +387,37 @@ def _void(trip_id: str, stay: Stay) -> Effect:
     return effect_of(VOID, f"{VOID}:{stay.number}", trip_id, holds=[hold_key(stay)])
 
 
-def _release(state: Hotel, trip_id: str) -> Effect:
-    """Return the call that releases whatever may be held."""
+def _release(state: Hotel, trip_id: str, before: Hotel | None = None) -> Effect:
+    """Return the call that releases whatever may be held, also what was held `before`."""
     calls = (key.partition(":") for key in state.in_flight)
     holds = {f"{HOLD}:{number}" for kind, _, number in calls if kind in (HOLD, VOID)}
-    if state.held:
-        holds.add(hold_key(state.held))
+    holds |= {hold_key(one.held) for one in (state, before) if one and one.held}
     return effect_of(RELEASE, RELEASE, trip_id, stay=state.held, holds=sorted(holds))
+
+
+def _look(state: Hotel, about: str) -> tuple[Effect, ...]:
+    """Return the call that reads the hold, unless it is in flight."""
+    key = f"{LOOK}:{about}"
+    if key in state.in_flight:
+        return ()
+    return (effect_of(LOOK, key, state.trip_id or "", state.trip, state.held),)
+
+
+def _asked(state: Hotel, effect: Effect) -> dict[str, Any]:
+    return _priced(trip_in(effect), stay_in(effect), state.hold_id)
+
+
+def _priced(trip: TripFacts, stay: Stay, hold_id: str | None) -> dict[str, Any]:
+    """Return the fields of a hold or a capture of the price of a stay."""
+    return {"hold_id": hold_id, "amount_minor": stay.amount_minor, "currency": trip.currency}
+
+
+def _price(trip: TripFacts, stay: Stay) -> str:
+    return f"{stay.amount_minor} {trip.currency}"
+
+
+def _shown(money: Held | Captured) -> str:
+    return f"{money.amount_minor} {money.currency} (minor units)"
 
 
 def _taken(effect: Effect, captured: Captured) -> dict[str, Any]:
@@ -331,7 +438,7 @@ def evolve(state: Hotel, event: Any) -> Hotel:
         case HotelHeld(trip_id=trip_id, trip=trip, stay=stay):
             wanted = state.wanted or stay
             held = replace(state, phase=Phase.HELD, trip_id=trip_id, trip=trip)
-            return replace(held, held=stay, wanted=wanted)
+            return replace(held, held=stay, wanted=wanted, hold_id=event.hold_id)
         case StayChangeAccepted():
             return replace(state, wanted=event.stay)
         case StayChangeRefused() if event.stay == state.wanted:
@@ -339,9 +446,11 @@ def evolve(state: Hotel, event: Any) -> Hotel:
         case StayChangesClosed():
             return replace(state, closed=True)
         case HotelCaptured():
-            return replace(state, phase=Phase.CAPTURED, taken=True)
+            return replace(state, phase=Phase.CAPTURED, taken=_captured(event))
         case HotelCapturedLate() | HotelMismatched():
-            return replace(state, held=event.stay, taken=True)
+            return replace(state, held=event.stay, taken=_captured(event))
+        case HotelReversed():
+            return replace(state, taken=None)
         case HotelFailed():
             return replace(state, phase=Phase.FAILED)
         case HotelReleaseStarted():
@@ -349,3 +458,7 @@ def evolve(state: Hotel, event: Any) -> Hotel:
         case HotelReleased():
             return replace(state, phase=Phase.RELEASED, reason=event.reason)
     return state
+
+
+def _captured(event: HotelCaptured | HotelCapturedLate | HotelMismatched) -> Captured:
+    return Captured(event.hold_id, event.amount_minor, event.currency)

@@ -1,9 +1,10 @@
 """Connects hotel to the payer of its stays, and reads the payer's webhooks."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from sagakit import Effect, ReadReport, saga_of, text_of
+from sagakit import Effect, ReadReport, minor_of, saga_of, text_of
 from travel.hotel.decide import (
     Captured,
     ChangesClosed,
@@ -15,7 +16,7 @@ from travel.hotel.decide import (
     hold_key,
 )
 from travel.payload import stay_in
-from travel.supplier import Booking, Supplier, unexpected
+from travel.supplier import Booking, Supplier, paid, unexpected
 
 
 class Payer:
@@ -38,8 +39,8 @@ class Payer:
             closes_at=trip["change_until"],
         )
         match booking:
-            case {"status": "open" | "captured" | "expired", "id": str(hold_id)}:
-                return Held(hold_id)
+            case {"status": "open" | "captured" | "expired"}:
+                return Held(*paid(effect, booking))
             case {"status": "refused" | "void" | "refunded", "reason": str(reason)}:
                 return Declined(f"the pre-authorisation is declined: {reason}")
             case other:
@@ -48,13 +49,15 @@ class Payer:
     async def capture(self, effect: Effect) -> Captured | Lapsed:
         """Take what is held for a stay; payload: `stay`."""
         booking = await self._supplier.capture(effect, hold_key(stay_in(effect)))
-        match booking:
-            case {"status": "captured" | "refunded"}:
-                return _captured(booking)
-            case {"status": "void" | "expired" | "refused", "reason": str(reason)}:
-                return Lapsed(reason)
-            case other:
-                raise unexpected(effect, other)
+        answer = _outcome(effect, booking)
+        if isinstance(answer, Held):
+            raise unexpected(effect, booking)
+        return answer
+
+    async def look(self, effect: Effect) -> Held | Captured | Lapsed:
+        """Read what the payer has of a stay; payload: `stay`."""
+        booking = await self._supplier.look(effect, hold_key(stay_in(effect)))
+        return _outcome(effect, booking) if booking else Lapsed("the payer knows no such hold")
 
     async def release(self, effect: Effect) -> Released:
         """Void or refund each hold; one that was never made never will be. payload: `holds`."""
@@ -63,24 +66,44 @@ class Payer:
         for key in keys:
             match await self._supplier.cancel(effect, key):
                 case {"status": "refunded", "refund_id": str(refund_id)} as booking:
-                    released = Released(refund_id, _captured(booking))
-                case {"status": "void" | "expired" | "refused" | "kept"}:
+                    taken = Captured(*paid(effect, booking))
+                    released = replace(released, refund_id=refund_id, captured=taken)
+                case {"status": "kept", "was": "captured"} as booking:
+                    taken = Captured(*paid(effect, booking))
+                    released = replace(released, captured=taken, kept=True)
+                case {"status": "kept"}:
+                    released = replace(released, kept=True)
+                case {"status": "void" | "expired" | "refused"}:
                     pass
                 case other:
                     raise unexpected(effect, other)
         return released
 
 
-def _captured(booking: Booking) -> Captured:
-    return Captured(booking["id"], booking["amount_minor"], booking["currency"])
+def _outcome(effect: Effect, booking: Booking) -> Held | Captured | Lapsed:
+    match booking:
+        case {"status": "open"}:
+            return Held(*paid(effect, booking))
+        case {"status": "captured"}:
+            return Captured(*paid(effect, booking))
+        case {"status": "refunded", "refund_id": str(refund_id)}:
+            return Lapsed("the payer has refunded the price", refund_id)
+        case {"status": "void" | "expired" | "refused", "reason": str(reason)}:
+            return Lapsed(reason)
+    raise unexpected(effect, booking)
 
 
 def _due(data: Mapping[str, Any]) -> tuple[str, ChangesClosed]:
-    return saga_of(data), ChangesClosed(_number(data))
+    return saga_of(data), ChangesClosed(_number(data), _held(data))
 
 
 def _expired(data: Mapping[str, Any]) -> tuple[str, Expired]:
-    return saga_of(data), Expired(_number(data))
+    return saga_of(data), Expired(_number(data), _held(data))
+
+
+def _held(data: Mapping[str, Any]) -> Held:
+    """Return what a report says is held. Raises ValueError."""
+    return Held(text_of(data, "id"), minor_of(data, "amount_minor"), text_of(data, "currency"))
 
 
 def _number(data: Mapping[str, Any]) -> int:

@@ -16,6 +16,7 @@ from sagakit import (
 from travel.hotel.decide import (
     CAPTURE,
     HOLD,
+    LOOK,
     RELEASE,
     VOID,
     Hotel,
@@ -51,6 +52,7 @@ def build(settings: HotelSettings) -> Service[Hotel]:
             VOID: payer.release,
             CAPTURE: payer.capture,
             RELEASE: payer.release,
+            LOOK: payer.look,
         },
         routes=signed_webhook("payer", settings.webhook_secrets, settings.now, REPORTS, too_early),
         close=client.close,

@@ -4,7 +4,7 @@ from sqlalchemy import Boolean, Column, MetaData, Table, Text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from sagakit import TableStore
-from travel.hotel.decide import Hotel, Phase
+from travel.hotel.decide import Captured, Hotel, Phase
 from travel.payload import stay_from, trip_from
 
 metadata = MetaData()
@@ -18,14 +18,14 @@ stay = Table(
     Column("trip", JSONB),
     Column("wanted", JSONB),
     Column("held", JSONB),
+    Column("hold_id", Text),
     Column("closed", Boolean, nullable=False),
-    Column("taken", Boolean, nullable=False),
+    Column("taken", JSONB),
     Column("reason", Text, nullable=False),
 )
 
 
 def store() -> TableStore[Hotel]:
     """Return the store of hotel's states."""
-    return TableStore(
-        stay, Hotel, {"phase": Phase, "trip": trip_from, "wanted": stay_from, "held": stay_from}
-    )
+    facts = {"trip": trip_from, "wanted": stay_from, "held": stay_from}
+    return TableStore(stay, Hotel, {"phase": Phase, "taken": Captured.from_row, **facts})

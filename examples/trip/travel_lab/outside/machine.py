@@ -18,6 +18,8 @@ The subject (car class, card token, mailbox up to `+` or `@`) chooses the behavi
 | `slow:<s>` | booked at once, answered after s seconds |
 | `500:<n>` | the first n calls to book answer 500 with nothing recorded |
 | `undo-500:<n>` | the first n calls to cancel answer 500 with nothing recorded |
+| `undo-refused` | a booking is never cancelled: 409 `not_cancellable` |
+| `books:<minor>` | booked, for this amount instead of the one that was asked for |
 | `expires:<s>` | expires s seconds after it was booked, unless captured before |
 | `silent` | is never reported as due |
 | anything else | booked |
@@ -30,6 +32,7 @@ from typing import Any
 
 from saga_lab.fakes.machine import (
     AccountStep,
+    ErrorAnswer,
     Timer,
     Webhook,
     key_reused,
@@ -51,6 +54,8 @@ class Plan:
     answer_after_s: float = 0.0
     failing_books: float = 0
     failing_cancels: float = 0
+    cancels_refused: bool = False
+    books_minor: float | None = None
     expires_after_s: float | None = None
     silent: bool = False
 
@@ -62,10 +67,13 @@ _PLANS: Mapping[str, Callable[[float], Plan]] = {
     "slow": lambda s: Plan(answer_after_s=s),
     "500": lambda n: Plan(failing_books=n),
     "undo-500": lambda n: Plan(failing_cancels=n),
+    "undo-refused": lambda _: Plan(cancels_refused=True),
+    "books": lambda minor: Plan(books_minor=minor),
     "expires": lambda s: Plan(expires_after_s=s),
     "silent": lambda _: Plan(silent=True),
 }
-_TAKES_NUMBER = {name: name not in ("refused", "lost", "silent") for name in _PLANS}
+_ALONE = ("refused", "lost", "silent", "undo-refused")
+_TAKES_NUMBER = {name: name not in _ALONE for name in _PLANS}
 
 
 def plan_of(subject: str) -> Plan:
@@ -83,7 +91,8 @@ class Booking:
     """One booking in a supplier's ledger.
 
     `reference`: the saga it is for; `subject`: what is booked; `detail`: what the buyer wants to
-    read again, also in webhooks; `closes_at`: Unix second at which it is reported as due.
+    read again, also in webhooks; `closes_at`: Unix second at which it is reported as due;
+    `cancel_refused`: a cancellation of it was refused for good.
     """
 
     id: str
@@ -96,6 +105,7 @@ class Booking:
     currency: str = ""
     closes_at: int | None = None
     reason: str = ""
+    cancel_refused: bool = False
 
     @property
     def saga(self) -> str:
@@ -138,7 +148,10 @@ def book(account: Account, asked: Asked, new_id: str, now_s: float, *, paid_at_o
     known, plan = account.booking, plan_of(asked.subject)
     if known is not None:
         unmade = known.status == "void" and not known.subject  # cancelled before it was made
-        refusal = None if unmade else key_reused(account.key, known, **asdict(asked))
+        told = (
+            asked if plan.books_minor is None else replace(asked, amount_minor=known.amount_minor)
+        )
+        refusal = None if unmade else key_reused(account.key, known, **asdict(told))
         return AccountStep(account, refusal or known)
     if failure := planned_failure(account.failed_books, plan.failing_books):
         return AccountStep(replace(account, failed_books=account.failed_books + 1), failure)
@@ -146,6 +159,8 @@ def book(account: Account, asked: Asked, new_id: str, now_s: float, *, paid_at_o
     reason = "above the limit" if too_dear else "refused" if plan.refused else ""
     status = "refused" if reason else "captured" if paid_at_once else "open"
     made = Booking(id=new_id, key=account.key, status=status, reason=reason, **asdict(asked))
+    if plan.books_minor is not None:
+        made = replace(made, amount_minor=int(plan.books_minor))
     return AccountStep(
         replace(account, booking=made),
         made,
@@ -174,6 +189,10 @@ def cancel(account: Account, new_id: str) -> Step:
     plan = plan_of(account.booking.subject) if account.booking else Plan()
     if failure := planned_failure(account.failed_cancels, plan.failing_cancels):
         return AccountStep(replace(account, failed_cancels=account.failed_cancels + 1), failure)
+    known = account.booking
+    if known and plan.cancels_refused and known.status in ("open", "captured"):
+        refused = replace(account, booking=replace(known, cancel_refused=True))
+        return AccountStep(refused, ErrorAnswer(409, "not_cancellable", "it is never cancelled"))
     return _moved(account, new_id, {"open": "void", "captured": "refunded"})
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from saga_lab.fakes.machine import ErrorAnswer, Timer
+from saga_lab.fakes.machine import AccountStep, ErrorAnswer, Timer
 from sagakit import Effect, EffectFailed
 from travel.car import decide as car
 from travel.car.gateway import Rental
@@ -13,6 +13,7 @@ from travel.hotel import decide as hotel
 from travel.hotel.gateway import REPORTS, Payer
 from travel.itinerary import decide as itinerary
 from travel.itinerary.gateway import MailService
+from travel.supplier import NEVER_CANCELLED, kept
 from travel_lab.outside import machine
 from travel_lab.outside.machine import Account, Asked, Booking, Step
 
@@ -55,8 +56,20 @@ class MemorySupplier:
 
     async def cancel(self, effect: Effect, booked_as: str) -> Mapping[str, Any]:
         """See `Supplier`."""
-        account = self._account(effect.key_of(booked_as))
-        return self._answer(machine.cancel(account, self._new_id()))
+        step = machine.cancel(self._account(effect.key_of(booked_as)), self._new_id())
+        match step:
+            case AccountStep(Account(booking=Booking() as booking), ErrorAnswer() as error) if (
+                error.status,
+                error.code,
+            ) in NEVER_CANCELLED:
+                self._keep(step)
+                return kept(booking.view())
+        return self._answer(step)
+
+    async def look(self, effect: Effect, booked_as: str) -> Mapping[str, Any] | None:
+        """See `Supplier`."""
+        booking = self._account(effect.key_of(booked_as)).booking
+        return booking.view() if booking and booking.reference == effect.saga else None
 
     def timer_due(self, timer: Timer) -> Any:
         """Let a timer run out; return the report for `Callback`, None if there is none."""
@@ -103,6 +116,7 @@ class MemorySuppliers:
             hotel.VOID: payer.release,
             hotel.CAPTURE: payer.capture,
             hotel.RELEASE: payer.release,
+            hotel.LOOK: payer.look,
             flight.BUY: airline.buy,
             flight.REFUND: airline.refund,
             itinerary.MAIL: mail.mail,

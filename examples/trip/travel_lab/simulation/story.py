@@ -12,9 +12,9 @@ from trips.events import Stay, TripFacts
 WINDOWS_S = (10, 600, 86_400)
 LIMIT_MINOR = 60_000
 """Above it the card `limit:60000` holds nothing."""
-CARDS = ("tok",) * 10 + ("refused", f"limit:{LIMIT_MINOR}", "silent", "lost", "500:2")
-FLIGHT_CARDS = ("tok",) * 8 + ("refused", "lost", "500:2", "undo-500:2")
-CARS = ("compact",) * 8 + ("refused", "lost", "500:2", "undo-500:2")
+CARDS = ("tok",) * 10 + ("refused", f"limit:{LIMIT_MINOR}", "silent", "lost", "500:2", "books:1")
+FLIGHT_CARDS = ("tok",) * 8 + ("refused", "lost", "500:2", "undo-500:2", "undo-refused", "books:1")
+CARS = ("compact",) * 8 + ("refused", "lost", "500:2", "undo-500:2", "undo-refused")
 
 
 @dataclass(frozen=True, slots=True)

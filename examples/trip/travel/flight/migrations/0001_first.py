@@ -2,6 +2,7 @@
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects.postgresql import JSONB
 
 revision = "0001"
 down_revision = None
@@ -12,6 +13,6 @@ def upgrade() -> None:
         "ticket",
         sa.Column("saga", sa.Text, primary_key=True),
         sa.Column("phase", sa.Text, nullable=False),
-        sa.Column("paid", sa.Boolean, nullable=False),
+        sa.Column("ticket", JSONB),
         sa.Column("reason", sa.Text, nullable=False),
     )

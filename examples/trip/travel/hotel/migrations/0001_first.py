@@ -17,7 +17,8 @@ def upgrade() -> None:
         sa.Column("trip", JSONB),
         sa.Column("wanted", JSONB),
         sa.Column("held", JSONB),
+        sa.Column("hold_id", sa.Text),
         sa.Column("closed", sa.Boolean, nullable=False),
-        sa.Column("taken", sa.Boolean, nullable=False),
+        sa.Column("taken", JSONB),
         sa.Column("reason", sa.Text, nullable=False),
     )
