@@ -287,13 +287,13 @@ def _decides_alone(state: Hotel) -> bool:
     return not state.closed and state.wanted == state.held
 
 
-def _doubted(state: Hotel, said: Held) -> Decision:
+def _doubted(state: Hotel, other: Held) -> Decision:
     """Read a hold about which the payer reports something else."""
-    look = _look(state, f"{said.hold_id}:{said.amount_minor}{said.currency}")
+    look = _look(state, f"{other.hold_id}:{other.amount_minor}{other.currency}")
     if not look or state.trip is None or state.held is None:
         return NOTHING
     reason = (
-        f"the payer reports {_shown(said)} by {said.hold_id}; it is {state.hold_id} that holds "
+        f"the payer reports {_shown(other)} by {other.hold_id}; it is {state.hold_id} that holds "
         f"{_price(state.trip, state.held)}"
     )
     return Decision((HotelDoubted(trip_id=state.trip_id or "", reason=reason),), look)

@@ -148,10 +148,10 @@ def book(account: Account, asked: Asked, new_id: str, now_s: float, *, paid_at_o
     known, plan = account.booking, plan_of(asked.subject)
     if known is not None:
         unmade = known.status == "void" and not known.subject  # cancelled before it was made
-        told = (
+        expected = (
             asked if plan.books_minor is None else replace(asked, amount_minor=known.amount_minor)
         )
-        refusal = None if unmade else key_reused(account.key, known, **asdict(told))
+        refusal = None if unmade else key_reused(account.key, known, **asdict(expected))
         return AccountStep(account, refusal or known)
     if failure := planned_failure(account.failed_books, plan.failing_books):
         return AccountStep(replace(account, failed_books=account.failed_books + 1), failure)
