@@ -7,7 +7,7 @@ import subprocess
 import sys
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 import httpx2
+import psycopg
 
 from saga_lab.devstack.ports import free_port
 from sagakit.contract.model import saga_id_of
@@ -56,6 +57,16 @@ def money_in(seen: dict[str, Any]) -> dict[str, Any]:
     return rows[0] if rows else {"added": 0, "removed": 0, "held": 0}
 
 
+_ROWS = (
+    "SELECT saga, flow, version, status, facts, awaited, next_deadline, "
+    "started_at, ended_at, updated_at, partition FROM saga "
+    "WHERE saga = ANY(%s) ORDER BY saga",
+    "SELECT * FROM balance WHERE saga = ANY(%s) ORDER BY saga, name, kind",
+    'SELECT saga, event_id, type, source, seq, at, causation, partition, "offset", detail '
+    "FROM timeline WHERE saga = ANY(%s) ORDER BY saga, event_id, type",
+    "SELECT * FROM intervention WHERE saga = ANY(%s) ORDER BY saga, code",
+)
+"""All that is known of orders, without the times at which a monitor looks again and has read."""
 UNITS = (StockLine(sku="sku-1", quantity=1),)
 
 
@@ -98,6 +109,12 @@ def whole(order_id: str) -> tuple[Any, ...]:
 def keys_of(orders: Iterable[str]) -> list[str]:
     """The saga keys of orders."""
     return [saga_key("order", order) for order in orders]
+
+
+def known_rows(database_url: str, orders: Sequence[str]) -> list[list[tuple[Any, ...]]]:
+    """Every row that a monitor has about these orders."""
+    with psycopg.connect(database_url) as connection:
+        return [connection.execute(query, [keys_of(orders)]).fetchall() for query in _ROWS]
 
 
 class EventPublisher:

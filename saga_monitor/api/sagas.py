@@ -12,7 +12,7 @@ from saga_monitor.api.answers import Limit, refusal_problem
 from saga_monitor.operations.reads import SagaReader
 from saga_monitor.saga.commands import CommandRefused
 from saga_monitor.saga.evidence import to_json
-from saga_monitor.saga.facts import Saga
+from saga_monitor.saga.facts import Saga, event_key
 from saga_monitor.saga.time_travel import Basis, Point
 from saga_monitor.saga.view import SagaView, Status
 from saga_monitor.storage import lineage, queries
@@ -125,7 +125,9 @@ def _saga_body(
     log_time: datetime | None,
     point: Point | None = None,
 ) -> dict[str, Any]:
-    rows = {row["event_id"]: row for row in queries.timeline(connection, saga.key)}
+    timeline = queries.timeline(connection, saga.key)
+    rows = {event_key(row["event_id"], row["type"]): row for row in timeline}
+    types = {fact.id: fact.type for fact in saga.timeline()}
     shown = asdict(view)
     when = {point.basis.column: point.at} if point else {}
     return {
@@ -136,12 +138,9 @@ def _saga_body(
         "next_deadline": view.due,
         "read_through": log_time,
         "timeline": [
-            {
-                **row,
-                "caused_by": cause.type if (cause := saga.facts.get(row["causation"])) else None,
-            }
+            {**row, "caused_by": types.get(row["causation"])}
             for fact in saga.timeline()
-            if (row := rows.get(fact.id))
+            if (row := rows.get(fact.key))
         ],
         "links": lineage.of_saga(connection, saga.key, **when),
         "history": queries.is_history(connection, saga.key),

@@ -166,15 +166,15 @@ class Projection:
     ) -> BatchCounts:
         changes: list[Change] = []
         events = len(batch.timeline)
-        dropped: set[tuple[str, str]] = set()
+        dropped: set[tuple[str, str, str]] = set()
         with self._engine.begin() as connection:
             locked = store.lock(connection, partitions) if facts else {}
             for key, new in facts.items():
                 known, partition, old_status = locked[key]
                 saga = keep_first(fold(known, *new), self._repeated)
-                dropped |= {(key, fact.id) for fact in new if fact.id not in saga.facts}
+                dropped |= {(key, f.id, f.type) for f in new if f.key not in saga.facts}
                 merged = _merge_partitions(partition, partitions[key])
-                fresh = [f for id_, f in saga.facts.items() if known.facts.get(id_) is not f]
+                fresh = [f for at, f in saga.facts.items() if known.facts.get(at) is not f]
                 if fresh or merged != partition:
                     view = self._add(batch, saga, fresh, merged)
                     if view is not None and self._may_move(view, fresh, old_status):
@@ -183,7 +183,8 @@ class Projection:
                         plan = self._plans[view.flow]
                         changes.append(Change(known.facts, Status(old_status), saga, view, plan))
             if dropped:
-                batch.timeline = [r for r in batch.timeline if (r.saga, r.event_id) not in dropped]
+                kept = (r for r in batch.timeline if store.row_key(r) not in dropped)
+                batch.timeline = list(kept)
             store.write(connection, batch)
         self._on_commit(records, changes)
         return BatchCounts(events, len(batch.unreadable))

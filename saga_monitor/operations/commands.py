@@ -61,7 +61,7 @@ class CommandHandler:
         with self._reader.engine.begin() as connection:
             saga, view = self._reader.load(connection, key, lock=True, allow_unknown=allow_unknown)
             emission = decide(saga, view)
-            if str(emission.id) not in saga.facts:
+            if not emission.is_in(saga):
                 at = self._now()
                 earlier = store.record_command(connection, key, emission.id, emission.event, at)
                 if earlier is None:

@@ -12,7 +12,7 @@ from saga_monitor.operations.blocker_probe import BlockerProbe
 from saga_monitor.saga.blockers import Cause, CauseKind, KeptRows
 from saga_monitor.saga.commands import CommandRefused
 from saga_monitor.saga.evidence import bundle
-from saga_monitor.saga.facts import SOURCE, Saga
+from saga_monitor.saga.facts import SOURCE, Saga, event_key
 from saga_monitor.saga.time_travel import Basis, MomentToCome, NotKnownThen, Point, saga_at
 from saga_monitor.saga.times import read_time
 from saga_monitor.saga.view import SagaView
@@ -79,7 +79,8 @@ class SagaReader:
         except ValueError as error:
             raise CommandRefused(422, "not a time", f"at: {error}") from error
         known, _ = self.load(connection, key)
-        read_at = {row["event_id"]: row["read_at"] for row in queries.timeline(connection, key)}
+        timeline = queries.timeline(connection, key)
+        read_at = {event_key(row["event_id"], row["type"]): row["read_at"] for row in timeline}
         now = queries.present_time(connection)
         log_time = self.log_time()
         try:
@@ -117,7 +118,10 @@ class SagaReader:
             timeline = queries.timeline(connection, key)
             own_rows = queries.own_kept_rows(connection, [key])
             _, own = next(own_rows, (key, KeptRows()))
-        places = {row["event_id"]: (row["partition"], row["offset"]) for row in timeline}
+        places = {
+            event_key(row["event_id"], row["type"]): (row["partition"], row["offset"])
+            for row in timeline
+        }
         flow, _ = self.projection.flows.find(view.flow)
         return {
             **bundle(saga, view, flow, places),

@@ -262,7 +262,7 @@ def correction_for(
     correction = found.correction
     if correction and any(correction.event.type in names for names in flow.observes.values()):
         id_ = emission_id(saga.key, correction.event.type, correction.state)
-        earlier = saga.facts.get(str(id_))
+        earlier = saga.find(id_, correction.event.type)
         if earlier is None or through - earlier.at <= timedelta(seconds=SETTLE_S):
             return Emission(id_, correction.event, None)
     opened = InterventionOpened(saga_id=saga.id, code=found.kind, reason=found.what)

@@ -32,14 +32,16 @@ def cause(key: RowKey, field: str, one: Saga, other: Saga, rows_of: RowsOf) -> F
     one, other: the saga in both projections, without facts where it is missing.
     """
     if event_id := key.rest.get("event_id"):
-        return one.facts.get(event_id) or other.facts.get(event_id)
+        return one.find(event_id, key.rest["type"]) or other.find(event_id, key.rest["type"])
     return first_difference(one, other) or last_change(key, field, one, rows_of)
 
 
 def first_difference(one: Saga, other: Saga) -> Fact | None:
     """Return the first fact, in log time, that is not the same in both; None without any."""
     both = fold(one, *other.facts.values())
-    return next((f for f in both.timeline() if one.facts.get(f.id) != other.facts.get(f.id)), None)
+    return next(
+        (f for f in both.timeline() if one.facts.get(f.key) != other.facts.get(f.key)), None
+    )
 
 
 def last_change(key: RowKey, field: str, saga: Saga, rows_of: RowsOf) -> Fact | None:

@@ -141,9 +141,10 @@ class ProjectionDiff:
         for schema in self._schemas:
             known = live_and_history(_in(schema, "timeline"), _EVENT)
             query = text(
-                f'SELECT partition, "offset" FROM {known} WHERE saga = :saga AND event_id = :event'
+                f'SELECT partition, "offset" FROM {known} '
+                "WHERE saga = :saga AND event_id = :event AND type = :type"
             )
-            asked = {"saga": key.saga, "event": fact.id}
+            asked = {"saga": key.saga, "event": fact.id, "type": fact.type}
             if place := self._connection.execute(query, asked).first():
                 return CausingEvent(fact.id, fact.type, fact.at.isoformat(), *place)
         return CausingEvent(fact.id, fact.type, fact.at.isoformat())
@@ -187,7 +188,7 @@ def fingerprint(connection: Connection, name: str) -> str:
     return digest.hexdigest()[:16]
 
 
-_EVENT = 'saga, event_id, partition, "offset"'
+_EVENT = 'saga, event_id, type, partition, "offset"'
 
 
 def _schema_of(connection: Connection, name: str) -> str:
@@ -259,5 +260,5 @@ def _presence(key: RowKey, row: Mapping[str, Any] | None) -> str:
 
 
 def _describe_events(here: Saga, there: Saga) -> str:
-    only = sum(1 for id_, fact in here.facts.items() if there.facts.get(id_) != fact)
+    only = sum(1 for at, fact in here.facts.items() if there.facts.get(at) != fact)
     return f"{len(here.facts)} events, {only} of them only here"

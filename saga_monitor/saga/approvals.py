@@ -16,6 +16,7 @@ from datetime import datetime
 
 from saga_monitor.saga.facts import Saga, emission_id
 from saga_monitor.saga.view import DEADLINE, ESCALATION, REMINDER, VERDICT, Approval, AwaitedStep
+from sagakit.contract.platform import VerdictRequested
 from sagakit.flow.approvals import ApprovalRule
 
 
@@ -30,8 +31,10 @@ def with_approval(
 
     due_after: seconds since the event that asks -> log time, None during a pause.
     """
-    reminder = saga.facts.get(str(emission_id(saga.key, REMINDER, item.cause)))
-    escalation = saga.facts.get(str(emission_id(saga.key, ESCALATION, item.cause)))
+    reminder, escalation = (
+        saga.find(emission_id(saga.key, code, item.cause), VerdictRequested.type)
+        for code in (REMINDER, ESCALATION)
+    )
     reminded, escalated = (fact.at if fact else None for fact in (reminder, escalation))
     approval = Approval(event, rule.role, rule.senior, item.due, reminded, escalated)
     if item.code != DEADLINE:  # past the pivot the deadline opens an intervention instead

@@ -15,6 +15,7 @@ from datetime import timedelta
 
 from saga_monitor.saga.facts import Fact, Saga, emission_id
 from saga_monitor.saga.flow_plan import Plan
+from saga_monitor.saga.interventions import OPENED
 from saga_monitor.saga.view import CONSERVATION, Imbalance, KindBalance, Status
 from sagakit.flow.balance_totals import BalanceTotals, sum_up
 from sagakit.flow.balances import ANY, Balance, Movement
@@ -66,7 +67,7 @@ def imbalances(
     out once an intervention was opened under that id.
     """
     found = _imbalances(saga, plan, facts, balances, status)
-    return tuple(one for one in found if str(one.id) not in saga.facts)
+    return tuple(one for one in found if saga.find(one.id, OPENED) is None)
 
 
 def _imbalances(

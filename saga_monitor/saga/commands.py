@@ -58,7 +58,7 @@ class VerdictCommand(SagaCommand):
     )
     verdict: Literal["approve", "reject"]
     id: UUID | None = Field(
-        default=None, description="Id of the event; a command with the same id is the same event"
+        default=None, description="Chosen by the caller: with the same id it is the same command"
     )
 
 
@@ -115,8 +115,9 @@ def give_verdict(body: VerdictCommand, saga: Saga, view: SagaView) -> Emission:
     if step is None:
         names = ", ".join(s.name for s in view.steps)
         raise CommandRefused(422, "unknown step", f"flow {view.flow} has the steps {names}")
-    if body.id is not None and str(body.id) in saga.facts:
-        return Emission(body.id, given, UUID(saga.facts[str(body.id)].id))
+    chosen = emission_id(saga.key, VERDICT, str(body.id)) if body.id else None
+    if chosen and saga.find(chosen, VerdictGiven.type):
+        return Emission(chosen, given, chosen)
     for item in view.awaited:
         if item.step == name and item.approval and view.paused:
             raise CommandRefused(
@@ -124,7 +125,7 @@ def give_verdict(body: VerdictCommand, saga: Saga, view: SagaView) -> Emission:
             )
         if item.step == name and item.approval:
             default = emission_id(saga.key, VERDICT, item.cause)
-            return Emission(body.id or default, given, UUID(item.cause))
+            return Emission(chosen or default, given, UUID(item.cause))
     verdicts = [f for f in _of_type(saga, VerdictGiven.type) if f.detail.get("step") == name]
     since = f" since {utc_seconds(step.since)}" if step.since else ""
     detail = f"{name} of saga {saga.key} waits for no verdict: it is {step.status}{since}"
@@ -159,7 +160,7 @@ def cancel_saga(body: CancelCommand, saga: Saga, view: SagaView) -> Emission:
         saga_id=saga.id, code=OPERATOR, reason=body.reason, actor=body.actor
     )
     id_ = emission_id(saga.key, OPERATOR, "")
-    earlier = saga.facts.get(str(id_))
+    earlier = saga.find(id_, event.type)
     if view.past_pivot or view.undoing:
         what = "being undone already"
         if view.past_pivot:

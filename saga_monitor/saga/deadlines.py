@@ -50,6 +50,10 @@ class Emission:
     event: Any
     cause: UUID | None
 
+    def is_in(self, saga: Saga) -> bool:
+        """Tell whether the event was read back."""
+        return saga.find(self.id, self.event.type) is not None
+
 
 def due_emissions(
     saga: Saga, view: SagaView, read_through: datetime | None
@@ -68,7 +72,7 @@ def due_emissions(
     due += [_imbalance(saga, found) for found in view.imbalances if found.due < read_through]
     if item is not None and item.due is not None and item.due < read_through:
         due += _passed_deadline(saga, item)
-    return tuple(emission for emission in due if str(emission.id) not in saga.facts)
+    return tuple(emission for emission in due if not emission.is_in(saga))
 
 
 def _unexpected_event(saga: Saga, view: SagaView, fact: Fact) -> Emission:
@@ -90,13 +94,23 @@ def _needed(saga: Saga, needed: NeededIntervention) -> Emission:
 
 def _conflict(saga: Saga, view: SagaView, fact: Fact) -> Emission:
     at = fact.at.isoformat(timespec="milliseconds")
+    if fact.flow and fact.flow != view.flow:
+        found = f"names the flow {fact.flow}, and this saga started on {view.flow}; "
+        found += "participants set it aside"
+    else:
+        found = f"has the id {fact.id} of {' and '.join(_other_types(saga, fact))}"
     reason = (
-        f"{fact.type} at {at} names the flow {fact.flow}, and this saga started on {view.flow}; "
-        "participants set it aside: find out who published it "
+        f"{fact.type} at {at} {found}: find out who published it "
         "(docs/reference/who-may-move-what.md)"
     )
     opened = InterventionOpened(saga_id=saga.id, code=CONFLICT, reason=reason)
     return Emission(emission_id(saga.key, CONFLICT, fact.type), opened, UUID(fact.id))
+
+
+def _other_types(saga: Saga, fact: Fact) -> list[str]:
+    """Return the types of the other events that have the id of this one."""
+    same_id = (other for other in saga.facts.values() if other.id == fact.id)
+    return sorted(other.type for other in same_id if other.type != fact.type)
 
 
 def _imbalance(saga: Saga, found: Imbalance) -> Emission:

@@ -34,14 +34,14 @@ def bundle(
 ) -> dict[str, Any]:
     """Return the keys of the bundle that come from the log.
 
-    places: event id -> partition and offset.
+    places: `event_key` -> partition and offset.
     """
     return {
         "format": FORMAT,
         "saga": saga.key,
         "flow": view.flow,
         "deadlines": _deadlines(flow),
-        "timeline": [_fact_json(fact, places.get(fact.id)) for fact in saga.timeline()],
+        "timeline": [_fact_json(fact, places.get(fact.key)) for fact in saga.timeline()],
         "view": view,
     }
 

@@ -63,10 +63,15 @@ class Fact:
         """
         return (self.seq or 0, self.at, self.id)
 
+    @property
+    def key(self) -> str:
+        """Return the key among the facts of a saga."""
+        return event_key(self.id, self.type)
+
 
 @dataclass(frozen=True, slots=True)
 class Saga:
-    """All facts of one saga. `key`: its saga key; `facts`: event id -> fact."""
+    """All facts of one saga. `key`: its saga key; `facts`: `event_key` -> fact."""
 
     key: str
     facts: Mapping[str, Fact] = field(default_factory=dict)
@@ -75,6 +80,10 @@ class Saga:
     def id(self) -> str:
         """Return the saga id, without the flow."""
         return split_key(self.key)[1]
+
+    def find(self, id_: object, type_: str) -> Fact | None:
+        """Return the event of a type under an id; None if it was not read."""
+        return self.facts.get(event_key(id_, type_))
 
     @property
     def start(self) -> Fact | None:
@@ -95,25 +104,21 @@ class Saga:
 
     def timeline(self) -> list[Fact]:
         """Return the facts in log time, and within one millisecond causes first."""
-        return sorted(self.facts.values(), key=lambda f: (f.at, self._depth(f), *f.source_order))
+        causes = {fact.id: fact.causation for _, fact in sorted(self.facts.items())}
 
-    def _depth(self, fact: Fact) -> int:
-        """Count the known events in the chain of causes that led to a fact."""
-        visited: set[str] = set()
-        cause = fact.causation
-        while cause is not None and cause in self.facts and cause not in visited:
-            visited.add(cause)
-            cause = self.facts[cause].causation
-        return len(visited)
+        def sort_key(fact: Fact) -> tuple[Any, ...]:
+            return (fact.at, _depth(fact, causes), *fact.source_order, fact.type)
+
+        return sorted(self.facts.values(), key=sort_key)
 
 
 def fold(saga: Saga, *facts: Fact) -> Saga:
     """Return the saga with `facts` added. Of an event read twice, the earlier record is kept."""
     merged = dict(saga.facts)
     for fact in facts:
-        known = merged.get(fact.id)
+        known = merged.get(fact.key)
         if known is None or _record_order(fact) < _record_order(known):
-            merged[fact.id] = fact
+            merged[fact.key] = fact
     return Saga(saga.key, merged)
 
 
@@ -129,19 +134,38 @@ def keep_first(saga: Saga, types: Set[str], most: int = MAX_REPEATED) -> Saga:
         if fact.type in types:
             found[fact.type].append(fact)
     dropped = {
-        fact.id
+        fact.key
         for facts in found.values()
         if len(facts) > most
         for fact in sorted(facts, key=lambda f: (f.at, f.id))[most:]
     }
     if not dropped:
         return saga
-    return Saga(saga.key, {id_: f for id_, f in saga.facts.items() if id_ not in dropped})
+    return Saga(saga.key, {key: f for key, f in saga.facts.items() if key not in dropped})
+
+
+def event_key(id_: object, type_: str) -> str:
+    """Return the key of an event among those of its saga: its id and its type.
+
+    Who may write one topic may give an event any id, also one that the monitor derives. An event
+    type has one topic, so such an event hides no other.
+    """
+    return f"{id_} {type_}"
 
 
 def emission_id(key: str, what: str, step: str, attempt: int = 1) -> UUID:
     """Derive the id of an event the monitor emits, equal in every monitor and after restarts."""
     return uuid5(NAMESPACE, f"{SOURCE}:{key}:{what}:{step}:{attempt}")
+
+
+def _depth(fact: Fact, causes: Mapping[str, str | None]) -> int:
+    """Count the known events in the chain of causes that led to a fact."""
+    visited: set[str] = set()
+    cause = fact.causation
+    while cause is not None and cause in causes and cause not in visited:
+        visited.add(cause)
+        cause = causes[cause]
+    return len(visited)
 
 
 def _record_order(fact: Fact) -> tuple[datetime, str]:

@@ -3,15 +3,17 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from saga_monitor.saga.approvals import with_approval
 from saga_monitor.saga.balance import SagaBalances, imbalances
 from saga_monitor.saga.event_matrix import UNEXPECTED_ROLES, Situation
 from saga_monitor.saga.facts import Fact, Saga, emission_id
 from saga_monitor.saga.flow_plan import Plan, Role
-from saga_monitor.saga.interventions import EVENT_TYPES, interventions_of, settle
+from saga_monitor.saga.interventions import EVENT_TYPES, OPENED, interventions_of, settle
 from saga_monitor.saga.pauses import current_pause, due_after, pauses
 from saga_monitor.saga.pins import PINNED, UNPINNED, pin_of
+from saga_monitor.saga.shared_ids import find_shared_ids
 from saga_monitor.saga.view import (
     ANSWERS,
     CONFLICT,
@@ -46,19 +48,22 @@ def interpret(saga: Saga, plan: Plan) -> SagaView:
 class _Interpreter:
     """Interprets one saga: groups its facts once, then derives each part of the view from them.
 
-    conflicts: facts with another label than the start event, which nobody acts on; facts: the
-    others, by type; last: the newest done, failed, wait or undone event of each step.
+    conflicts: facts with another label than the start event, which nobody acts on, and those under
+    the id of another event; facts: those that are acted on, by type; last: the newest done, failed,
+    wait or undone event of each step.
     """
 
     def __init__(self, saga: Saga, plan: Plan) -> None:
         self.saga, self.plan, self.flow = saga, plan, plan.flow
         self.facts: dict[str, list[Fact]] = defaultdict(list)
         self.last: dict[str, Fact] = {}
-        self.conflicts: list[Fact] = []
         label = start.flow if (start := saga.start) else None
-        for fact in saga.facts.values():
-            if label and fact.flow and fact.flow != label:
-                self.conflicts += [fact] * (fact.type != self.flow.start)
+        every = saga.facts.values()
+        others = [f for f in every if label and f.flow and f.flow != label]
+        shared = find_shared_ids([f for f in every if f not in others], self.flow.owners)
+        self.conflicts = [f for f in others if f.type != self.flow.start] + [*shared.reported]
+        for fact in every:
+            if fact in others or fact.key in shared.set_aside:
                 continue
             self.facts[fact.type].append(fact)
             step = plan.step_of_event.get(fact.type)
@@ -155,7 +160,7 @@ class _Interpreter:
         return tuple(
             first[type_]
             for type_ in sorted(first)
-            if str(emission_id(self.saga.key, code, type_)) not in self.saga.facts
+            if not self.is_opened(emission_id(self.saga.key, code, type_))
         )
 
     def needed_interventions(self) -> tuple[NeededIntervention, ...]:
@@ -165,7 +170,11 @@ class _Interpreter:
             for event, code in self.flow.interventions.items()
             for fact in sorted(self.facts.get(event, ()), key=_log_order)
         )
-        return tuple(one for one in found if str(one.id) not in self.saga.facts)
+        return tuple(one for one in found if not self.is_opened(one.id))
+
+    def is_opened(self, id_: UUID) -> bool:
+        """Return True if an intervention was opened by the event of this id."""
+        return self.saga.find(id_, OPENED) is not None
 
     # --- forward --------------------------------------------------------------------------------
 
@@ -227,7 +236,7 @@ class _Interpreter:
         code: str,
     ) -> AwaitedStep:
         """Return a step past the pivot: its deadline opens one intervention and undoes nothing."""
-        if str(emission_id(self.saga.key, code, step.name)) in self.saga.facts:
+        if self.is_opened(emission_id(self.saga.key, code, step.name)):
             due = None
         return AwaitedStep(step.name, mode, events, trigger.at, trigger.id, due, code=code)
 
@@ -323,9 +332,8 @@ class _Interpreter:
         found: list[Fact] = []
         while self.facts[COMPENSATION_REQUESTED]:
             attempt = len(found) + 1
-            fact = self.saga.facts.get(
-                str(emission_id(self.saga.key, DEADLINE, step.name, attempt))
-            )
+            id_ = emission_id(self.saga.key, DEADLINE, step.name, attempt)
+            fact = self.saga.find(id_, COMPENSATION_REQUESTED)
             if fact is None:
                 break
             found.append(fact)

@@ -41,7 +41,7 @@ class Change:
     new: Sequence[Fact] = field(init=False)
 
     def __post_init__(self) -> None:
-        new = [fact for id_, fact in self.saga.facts.items() if id_ not in self.before]
+        new = [fact for key, fact in self.saga.facts.items() if key not in self.before]
         object.__setattr__(self, "new", new)
 
 
@@ -100,7 +100,7 @@ def deadline_requests(change: Change) -> Iterator[DeadlineRequest]:
         if fact.detail.get("actor") == SYSTEM_TIMEOUT:
             own_id = emission_id(key, VERDICT, str(fact.causation))
         if fact.id == str(own_id):
-            earlier = {id_: f for id_, f in change.saga.facts.items() if f.at < fact.at}
+            earlier = {at: f for at, f in change.saga.facts.items() if f.at < fact.at}
             awaited = interpret(Saga(fact.id, earlier), plan).awaited
             times = (a.approval.until if a.approval else a.due for a in awaited if a.step == step)
             passed = next((at for at in times if at), None)

@@ -68,25 +68,26 @@ def saga_at(
 ) -> tuple[Saga, Point]:
     """Return a saga as it was at a moment, and what that moment is.
 
-    read_at: event id -> when the monitor read it; now: the present time; read_through: log time up
-    to which the whole log is read, None while that is unknown. Raises MomentToCome or NotKnownThen.
+    read_at: `event_key` -> when the monitor read it; now: the present time; read_through: log time
+    up to which the whole log is read, None while that is unknown. Raises MomentToCome or
+    NotKnownThen.
     """
     facts = saga.facts.values()
-    log_times = {fact.id: fact.at for fact in facts}
+    log_times = {fact.key: fact.at for fact in facts}
     times = log_times if basis is Basis.LOG else {**log_times, **read_at}
     if at > max(now, *times.values()):  # the broker's clock may be ahead of this one
         detail = f"{utc_text(at)} is in the future, it is {utc_text(now)}; ask for a time up to now"
         raise MomentToCome(detail)
-    found = [fact for fact in facts if times[fact.id] <= at]
+    found = [fact for fact in facts if times[fact.key] <= at]
     if not found:
-        first = utc_text(min(times[fact.id] for fact in facts))
+        first = utc_text(min(times[fact.key] for fact in facts))
         what = "the log had no event" if basis is Basis.LOG else "the monitor had read no event"
         detail = (
             f"{what} of saga {saga.key} at {utc_text(at)}; the first came at {first}: ask for a "
             "time from then on"
         )
         raise NotKnownThen(detail)
-    unread = sum(fact.at <= at < read_at.get(fact.id, fact.at) for fact in facts)
+    unread = sum(fact.at <= at < read_at.get(fact.key, fact.at) for fact in facts)
     complete = basis is Basis.READ or (read_through is not None and read_through >= at)
     point = Point(at, basis, len(found), len(facts) - len(found), unread, complete)
     return fold(Saga(saga.key), *found), point

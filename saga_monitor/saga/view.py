@@ -169,10 +169,10 @@ class SagaView:
     """The state of a saga in the terms of its flow.
 
     undoing: it is being undone or has been, never past the pivot; unexpected: events that must not
-    occur in this state, and conflicts: events with another label than the start event, both without
-    those that have an intervention; needed: interventions that the flow declares for its events,
-    without those that were opened; paused: the current pause; pin:
-    the pin that keeps it in the live tables.
+    occur in this state, and conflicts: events with another label than the start event, or under the
+    id of another event, both without those that have an intervention; needed: interventions that
+    the flow declares for its events, without those that were opened; paused: the current pause;
+    pin: the pin that keeps it in the live tables.
     """
 
     key: str

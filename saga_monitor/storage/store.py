@@ -194,7 +194,7 @@ SAVE_WITH_BALANCES = text(
 # its time and gets a new partition and offset.
 ADD_TIMELINE = text(
     f"INSERT INTO timeline ({_quoted(_TIMELINE)}) SELECT * FROM {recordset(timeline, _TIMELINE)} "
-    "ON CONFLICT (saga, event_id) DO UPDATE "
+    "ON CONFLICT (saga, event_id, type) DO UPDATE "
     'SET partition = excluded.partition, "offset" = excluded."offset" '
     'WHERE timeline.at = excluded.at AND timeline."offset" <> excluded."offset"'
 )
@@ -326,12 +326,17 @@ def write(connection: Connection, batch: WriteBatch) -> None:
 
 def _one_row_per_event(rows: Iterable[TimelineRow]) -> list[TimelineRow]:
     """Sort the rows and keep one per event: the one that `ADD_TIMELINE` would keep."""
-    found: dict[tuple[str, str], TimelineRow] = {}
-    for row in sorted(rows, key=lambda row: (row.saga, row.event_id)):
-        known = found.get((row.saga, row.event_id), row)
+    found: dict[tuple[str, str, str], TimelineRow] = {}
+    for row in sorted(rows, key=row_key):
+        known = found.get(row_key(row), row)
         if row.at == known.at:
-            found[row.saga, row.event_id] = row
+            found[row_key(row)] = row
     return list(found.values())
+
+
+def row_key(row: TimelineRow) -> tuple[str, str, str]:
+    """Return the key of a row of `timeline`."""
+    return row.saga, row.event_id, row.type
 
 
 def offsets(connection: Connection) -> dict[tuple[str, int], int]:
@@ -417,17 +422,17 @@ def record_command(
 def load_saga(saga: str, facts: str) -> Saga:
     """Build a saga from the JSON text of `saga.facts`."""
     known: dict[str, list[Any]] = orjson.loads(facts)
-    return Saga(
-        saga,
-        {id_: Fact(id_, kind, log_time(at), *rest) for id_, (kind, at, *rest) in known.items()},
-    )
+    return Saga(saga, {key: _load_fact(key, *values) for key, values in known.items()})
+
+
+def _load_fact(key: str, at: int, *rest: Any) -> Fact:
+    id_, _, type_ = key.partition(" ")
+    return Fact(id_, type_, log_time(at), *rest)
 
 
 def dump_facts(found: Iterable[Fact]) -> dict[str, Any]:
     """Return the facts in the form of `saga.facts`, the reverse of `load_saga`."""
-    return {
-        f.id: [f.type, unix_ms(f.at), f.source, f.seq, f.causation, f.flow, f.detail] for f in found
-    }
+    return {f.key: [unix_ms(f.at), f.source, f.seq, f.causation, f.flow, f.detail] for f in found}
 
 
 def _unreadable_row(unreadable: UnreadableRecord) -> dict[str, Any]:

@@ -79,7 +79,7 @@ timeline = Table(
     metadata,
     Column("saga", _SAGA_KEY, primary_key=True),
     Column("event_id", Text, primary_key=True),
-    Column("type", Text, nullable=False),
+    Column("type", Text, primary_key=True),
     Column("source", Text, nullable=False),
     Column("seq", Integer),
     Column("at", _TIME, nullable=False),

@@ -21,6 +21,7 @@ from tests.monitor import (
     EventPublisher,
     MonitorProcess,
     keys_of,
+    known_rows,
     monitor,
     placed,
     reserved,
@@ -30,27 +31,11 @@ from tests.stack import TestInfra, fresh_database, until
 
 SHORT = '{"payment": "2s", "shipping": "2s"}'
 CHUNK = 60
-ROWS = (
-    "SELECT saga, flow, version, status, facts, awaited, next_deadline, "
-    "started_at, ended_at, updated_at, partition FROM saga "
-    "WHERE saga = ANY(%s) ORDER BY saga",
-    "SELECT * FROM balance WHERE saga = ANY(%s) ORDER BY saga, name, kind",
-    'SELECT saga, event_id, type, source, seq, at, causation, partition, "offset", detail '
-    "FROM timeline WHERE saga = ANY(%s) ORDER BY saga, event_id",
-    "SELECT * FROM intervention WHERE saga = ANY(%s) ORDER BY saga, code",
-)
-"""All that is known of orders, without the times at which a monitor looks again and has read."""
 
 
 def order_ids(count: int) -> list[str]:
     tag = uuid.uuid4().hex[:8]
     return [f"r-{tag}-{n:04d}" for n in range(count)]
-
-
-def known(database_url: str, orders: Sequence[str]) -> list[list[tuple[Any, ...]]]:
-    """Every row about these orders."""
-    with psycopg.connect(database_url) as connection:
-        return [connection.execute(query, [keys_of(orders)]).fetchall() for query in ROWS]
 
 
 def counted(database_url: str, orders: Sequence[str]) -> dict[str, int]:
@@ -154,12 +139,12 @@ def test_replicas_that_come_and_go_write_what_one_alone_would(
     (tmp_path / "alone").mkdir()
     try:
         alone.replicas[0].start()
-        theirs = known(database_url, everyone)
+        theirs = known_rows(database_url, everyone)
         until(
-            lambda: len(known(alone.database_url, everyone)[1]) >= len(theirs[1]),
+            lambda: len(known_rows(alone.database_url, everyone)[1]) >= len(theirs[1]),
             "one monitor alone has read the same",
         )
-        assert known(alone.database_url, everyone) == theirs
+        assert known_rows(alone.database_url, everyone) == theirs
     finally:
         alone.close()
     sagas, _, timeline, _ = theirs

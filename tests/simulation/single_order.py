@@ -115,7 +115,7 @@ class OneOrder:
             monitor.read()
         saga, seen = monitor.sagas[SAGA], self.seen
         emission = decide(saga, seen)
-        if str(emission.id) not in saga.facts:
+        if not emission.is_in(saga):
             now = self.world.now
             self.world.log.append(encode_emission(self.world.codec, emission, saga, now), now)
         return emission

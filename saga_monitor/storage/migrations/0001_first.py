@@ -13,7 +13,7 @@ NEWEST = sa.text("updated_at DESC NULLS LAST")
 HISTORY = {
     "saga": "saga",
     "balance": "saga, name, kind",
-    "timeline": "saga, event_id",
+    "timeline": "saga, event_id, type",
     "intervention": "saga, code",
 }
 """Table whose rows move to `<table>_history` -> its primary key."""
@@ -59,7 +59,7 @@ def _create_sagas() -> None:
         "timeline",
         sa.Column("saga", SAGA_KEY, primary_key=True),
         sa.Column("event_id", sa.Text, primary_key=True),
-        sa.Column("type", sa.Text, nullable=False),
+        sa.Column("type", sa.Text, primary_key=True),
         sa.Column("source", sa.Text, nullable=False),
         sa.Column("seq", sa.Integer),
         sa.Column("at", TIME, nullable=False),

@@ -170,7 +170,7 @@ def test_of_one_event_seen_twice_the_earlier_sighting_stays() -> None:
     [first] = facts("OrderPlaced")
     again = replace(first, at=after(100))
     assert fold(Saga(SAGA), again, first).facts == fold(Saga(SAGA), first, again).facts
-    assert fold(Saga(SAGA), again, first).facts[first.id].at == first.at
+    assert fold(Saga(SAGA), again, first).facts[first.key].at == first.at
 
 
 def test_the_flow_is_the_earliest_label_and_unlabelled_events_do_not_matter() -> None:

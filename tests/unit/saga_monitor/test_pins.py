@@ -56,11 +56,11 @@ def test_a_pin_does_not_move_the_saga() -> None:
 
 def test_the_same_command_twice_is_one_event_and_other_words_are_refused() -> None:
     saga = with_event(saga_of(*PLACED), "pin", ADA, 10)
-    assert str(emission_of("pin", saga, ADA).id) in saga.facts
+    assert emission_of("pin", saga, ADA).is_in(saga)
     with pytest.raises(CommandRefused, match="is pinned; ada pinned it"):
         emission_of("pin", saga, BOB)
     saga = with_event(saga, "unpin", BOB, 20)
-    assert str(emission_of("unpin", saga, BOB).id) in saga.facts
+    assert emission_of("unpin", saga, BOB).is_in(saga)
     with pytest.raises(CommandRefused, match="is not pinned; bob gave the command unpin"):
         emission_of("unpin", saga, ADA)
 

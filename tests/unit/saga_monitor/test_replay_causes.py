@@ -60,7 +60,7 @@ def test_a_balance_is_made_by_the_event_that_moved_it() -> None:
 
 
 def test_an_event_of_the_timeline_is_its_own_cause() -> None:
-    key = RowKey("timeline", SAGA, {"event_id": STORY[1].id})
+    key = RowKey("timeline", SAGA, {"event_id": STORY[1].id, "type": STORY[1].type})
     assert found(key, "offset", WHOLE, WHOLE) == "InventoryReserved"
 
 

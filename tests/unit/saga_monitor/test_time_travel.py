@@ -36,7 +36,7 @@ def at(
     read_through: datetime | None = NOW,
 ) -> tuple[Saga, Point]:
     """The saga then; by default every event was read when it came."""
-    read = {f.id: f.at for f in saga.facts.values()} if read_at is None else read_at
+    read = {f.key: f.at for f in saga.facts.values()} if read_at is None else read_at
     return saga_at(saga, moment, basis, read, now=NOW, read_through=read_through)
 
 
@@ -94,7 +94,7 @@ def test_what_was_not_read_yet_is_in_the_log_and_not_in_what_was_known() -> None
     # Given a monitor that stood still while stock was reserved, and read that a minute later
     today = saga_of("OrderPlaced", 10, "InventoryReserved")
     placed, reserved = today.timeline()
-    read_at = {placed.id: placed.at, reserved.id: reserved.at + timedelta(minutes=1)}
+    read_at = {placed.key: placed.at, reserved.key: reserved.at + timedelta(minutes=1)}
     moment = reserved.at + timedelta(seconds=30)
     # When both are asked for a moment in between
     logged, as_of = at(today, moment, Basis.LOG, read_at)
@@ -105,7 +105,7 @@ def test_what_was_not_read_yet_is_in_the_log_and_not_in_what_was_known() -> None
     assert (as_of.unread, as_known.unread) == (1, 1)
     assert [item.step for item in seen(known).awaited] == ["inventory"]
     # And at the moment of reading it counts as read
-    known, as_known = at(today, read_at[reserved.id], Basis.READ, read_at)
+    known, as_known = at(today, read_at[reserved.key], Basis.READ, read_at)
     assert (known, as_known.unread) == (today, 0)
 
 
