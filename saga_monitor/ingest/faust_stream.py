@@ -232,7 +232,7 @@ class StreamReader:
     async def run(self) -> None:
         """Read until `end`, and finish the batch in hand. Raises StreamError."""
         self._failed = asyncio.get_running_loop().create_future()
-        app = self._app()
+        app = self._app(await asyncio.to_thread(self._static_member))
         ending = asyncio.create_task(self._ending.wait())
         starting = asyncio.create_task(app.start())
         await self._turns({ending, starting})
@@ -346,18 +346,20 @@ class StreamReader:
             starts[place] = min(record.offset, starts.get(place, stored.get(place, record.offset)))
         return starts
 
-    def _app(self) -> App:
+    def _static_member(self) -> str | None:
+        if not self._settings.static_membership:
+            return None
+        name = f"{self._group}-{self._settings.instance_id}"
+        return member_of(name, self._topics, self._topic_ids())
+
+    def _app(self, static_member: str | None) -> App:
         servers = self._settings.bootstrap_servers.split(",")
         app = App(
             self._group,
             broker=[f"kafka://{server.strip()}" for server in servers],
             broker_client_id=self.client_id,
             broker_session_timeout=SESSION_S,
-            consumer_group_instance_id=member_of(
-                f"{self._group}-{self._settings.instance_id}", self._topics
-            )
-            if self._settings.static_membership
-            else None,
+            consumer_group_instance_id=static_member,
             consumer_auto_offset_reset="earliest",
             consumer_metadata_max_age_ms=round(TOPICS_S * 1000),
             store="memory://",

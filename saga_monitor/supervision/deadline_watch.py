@@ -1,6 +1,7 @@
 """Every second, update the watermark and emit events for sagas whose deadline has passed."""
 
 import threading
+import time
 from collections.abc import Callable, Sequence, Set
 from datetime import datetime, timedelta
 
@@ -35,6 +36,8 @@ from sagakit.store.postgres import add_outbox
 log = structlog.get_logger(__name__)
 EVERY_S = 1.0
 BATCH = 200
+NOBODY_S = 60.0
+"""How long a recreated topic may wait for a replica that reads it."""
 ECHO_S = 30.0
 """How long an emitted event may take to be read back, in log time. After that it is emitted again,
 under the same id."""
@@ -71,6 +74,7 @@ class DeadlineWatch:
         self._topics = topics
         self._wake = wake
         self._started_partitions = started_partitions
+        self._nobody_since: float | None = None
         self.watermark = Watermark()
         self.unread = self.hidden = 0
         self.tick_at: datetime | None = None
@@ -97,12 +101,13 @@ class DeadlineWatch:
 
         stored = retry_transaction(read_offsets, stop)
         self._check_truncated(tick.ends, stored, stop)
-        if self._check_recreated(stop):
+        recreated = self._check_recreated(stop)
+        self._count_unread(tick.ends, {**stored, **dict.fromkeys(recreated, 0)})
+        if recreated:
             return 0
         self.watermark = self.watermark.after(tick, stored)
         self.tick_at = tick.at
         self._compare_clocks(tick)
-        self._count_unread(tick.ends, stored)
         return self.emit_due(stop)
 
     def _compare_clocks(self, tick: Tick) -> None:
@@ -151,12 +156,12 @@ class DeadlineWatch:
             "first record"
         )
 
-    def _check_recreated(self, stop: threading.Event) -> bool:
-        """Return True while a recreated topic is still to be read: nothing is judged until then.
+    def _check_recreated(self, stop: threading.Event) -> Sequence[TopicPartitionKey]:
+        """Return partitions of recreated topics that nobody reads yet: nothing is judged till then.
 
         A recreated topic that is already as long as the old one differs only by its id. Start
         offsets are chosen at an assignment, so this raises TopicRecreated if this process has
-        started at the offsets of the old topic.
+        started at the offsets of the old topic, or if for NOBODY_S no replica was given them.
         """
         ids = self._inspector.ids(self._topics)
 
@@ -171,7 +176,18 @@ class DeadlineWatch:
             raise TopicRecreated(
                 f"{names} was recreated; the restarted process reads it from its first record"
             )
-        return bool(recreated)
+        self._wait_for_reader(recreated)
+        return recreated
+
+    def _wait_for_reader(self, recreated: Sequence[TopicPartitionKey]) -> None:
+        now = time.monotonic()
+        self._nobody_since = (self._nobody_since or now) if recreated else None
+        if self._nobody_since is not None and now - self._nobody_since > NOBODY_S:
+            names = ", ".join(sorted({topic for topic, _ in recreated}))
+            raise TopicRecreated(
+                f"{names} was recreated, and for {NOBODY_S:.0f} s no replica of the monitor was "
+                "given it to read; the restarted process joins the group as another member"
+            )
 
     def emit_due(self, stop: threading.Event) -> int:
         """Emit events for all sagas whose deadline has passed in log time; return their number."""

@@ -1,7 +1,7 @@
 """Provides a consumer group member that reads in micro-batches and notices a recreated topic."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from functools import cached_property
 from typing import Any
 from zlib import crc32
@@ -15,7 +15,7 @@ from confluent_kafka import (
     Message,
     TopicPartition,
 )
-from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from sagakit.errors import TopicRecreated
 from sagakit.kafka.client import (
@@ -51,14 +51,27 @@ FORBIDDEN = frozenset(
 """Errors of a right that was revoked; the client tries again until it is given back."""
 
 
-def member_of(instance_id: str, topics: Iterable[str]) -> str:
+def member_of(instance_id: str, topics: Iterable[str], ids: Mapping[str, str]) -> str:
     """Return the name of a replica as a static group member that reads these topics.
 
     Kafka hands a returning static member the assignment it had, also if it subscribes to further
-    topics now, which nobody would read then. So a replica whose topics have changed, by a new flow
-    version, comes back as another member; the old one is dropped after a session.
+    topics now, or if one was away when that was made. Nobody would read those. So a replica whose
+    topics have changed, by a new flow version or since one was recreated, comes back as another
+    member; the old one is dropped after a session.
+
+    ids: topic -> the id it has now; without those that do not exist.
     """
-    return f"{instance_id}-{crc32(','.join(sorted(topics)).encode()):08x}"
+    known = ",".join(f"{topic}={ids.get(topic, NO_LOG)}" for topic in sorted(topics))
+    return f"{instance_id}-{crc32(known.encode()):08x}"
+
+
+def known_ids(admin: AdminClient, topics: Collection[str]) -> dict[str, str]:
+    """Return topic -> id, see `topic_ids`; empty if the broker does not answer."""
+    try:
+        return topic_ids(admin, topics)
+    except KafkaException as error:
+        log.info("topic ids are not known, the group is joined as another member", error=str(error))
+        return {}
 
 
 class BusConsumer:
@@ -107,15 +120,19 @@ class BusConsumer:
         self._member = {
             "bootstrap.servers": bootstrap_servers,
             "group.id": group,
-            **({"group.instance.id": member_of(instance_id, topics)} if static else {}),
         }
+        self._static_name = instance_id if static else None
 
     @cached_property
     def _consumer(self) -> Consumer:
-        """Join the group, with the client id of that moment."""
+        """Join the group, with the client id and the topics of that moment."""
+        member = dict(self._member)
+        if self._static_name is not None:
+            ids = known_ids(self._admin, self._topics)
+            member["group.instance.id"] = member_of(self._static_name, self._topics, ids)
         consumer = Consumer(
             {
-                **self._member,
+                **member,
                 "client.id": self._client_id,
                 "auto.offset.reset": "error",  # see _restart
                 "enable.auto.offset.store": False,

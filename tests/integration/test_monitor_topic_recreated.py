@@ -10,13 +10,14 @@ from pathlib import Path
 import httpx2
 import psycopg
 import pytest
+from confluent_kafka.admin import AdminClient
 
 from saga_lab.devstack.topics import event_topic, recreate_topic
 from sagakit.kafka.consumer import TOPICS_S
 from sagakit.kafka.inspector import LogEnds
 from tests.kafka import publish_until_taken
 from tests.monitor import EventPublisher, MonitorProcess, monitor, whole
-from tests.stack import TestInfra, live_infra, until
+from tests.stack import PATIENCE_S, TestInfra, live_infra, until
 
 TOPIC = "payment.events"
 
@@ -80,6 +81,37 @@ def test_a_topic_recreated_is_read_from_its_first_record(
             process.signal(signal.SIGCONT)
         until(lambda: all_completed(process, since), "nothing of the new topic is passed over")
         until(lambda: read_to_the_end(infra, database_url), "the offsets are those of now")
+
+
+def test_a_replica_that_was_given_its_partitions_while_a_topic_was_away_asks_for_all_of_them(
+    infra: TestInfra, database_url: str, tmp_path: Path
+) -> None:
+    """Given a static member that lost a topic, and is killed before the topic is back; when it
+    returns within its session; then Kafka would hand it what it had, without the topic."""
+    tag = uuid.uuid4().hex[:6]
+    before, since = ([f"s-{tag}-{part}{n:02d}" for n in range(20)] for part in "ab")
+    group = f"saga-monitor-{tag}"
+    with monitor(infra, database_url, tmp_path / "monitor.log", group=group) as process:
+        process.start()
+        say(infra, before)
+        until(lambda: all_completed(process, before), "the first orders are read")
+
+        def killed_without_it() -> None:
+            until(lambda: TOPIC not in given(infra, group), "the topic is taken from the monitor")
+            process.kill()
+
+        recreate_topic(infra.bootstrap_servers, event_topic(TOPIC), killed_without_it)
+        process.start(wait=False)
+        say(infra, since)
+        until(lambda: all_completed(process, since), "nothing of the new topic is passed over")
+
+
+def given(infra: TestInfra, group: str) -> set[str]:
+    """The topics that the group's members are to read; all while it is being decided."""
+    described = AdminClient({"bootstrap.servers": infra.bootstrap_servers}).describe_consumer_groups
+    members = described([group])[group].result(PATIENCE_S).members
+    found = {tp.topic for member in members for tp in member.assignment.topic_partitions}
+    return found or {TOPIC}
 
 
 def test_a_topic_of_which_nothing_was_read_is_read_when_it_is_back(
