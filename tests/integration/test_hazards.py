@@ -410,7 +410,7 @@ def test_the_monitors_web_server_is_off() -> None:
         settings = ServiceSettings(
             bootstrap_servers="localhost:1", database_url="postgresql://h/d", contract="schemas"
         )
-        return StreamReader(settings, ["t"], None, None, None)._app()  # type: ignore[arg-type]
+        return StreamReader(settings, ["t"], None, None, None)._app(None)  # type: ignore[arg-type]
 
     app = asyncio.run(ours())
     assert faust.App("naive").conf.web_enabled is True, "the trap"

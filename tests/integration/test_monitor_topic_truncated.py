@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -16,10 +16,11 @@ from saga_monitor.ingest.projection import Projection
 from saga_monitor.saga.facts import log_time
 from saga_monitor.storage import store
 from saga_monitor.storage.tables import metadata, monitor_unreadable, saga, timeline
+from saga_monitor.supervision import deadline_watch
 from saga_monitor.supervision.deadline_watch import DeadlineWatch
 from saga_monitor.supervision.emitter import Emitter
 from sagakit.errors import TopicRecreated
-from sagakit.messages.envelope import LOGGED_AT, Envelope, Record
+from sagakit.messages.envelope import LOGGED_AT, Envelope, Record, TopicPartitionKey
 from sagakit.service.settings import ServiceSettings
 from sagakit.store.postgres import engine_for
 from sagakit.store.schema import skipped_record
@@ -62,20 +63,16 @@ def engine(database_url: str) -> Iterator[Engine]:
     engine.dispose()
 
 
-def look(engine: Engine, *ends: int, log: Topics | None = None) -> None:
-    log = log or Topics(*ends)
+def watch_of(engine: Engine, log: Topics, started: Set[TopicPartitionKey]) -> DeadlineWatch:
     projection = Projection(engine, CODEC, FLOWS)
-    watch = DeadlineWatch(
-        engine,
-        projection,
-        Emitter(CODEC),
-        log,
-        log,
-        ["payment.events"],
-        lambda: None,
-        lambda: {PAYMENT},
+    topics = ["payment.events"]
+    return DeadlineWatch(
+        engine, projection, Emitter(CODEC), log, log, topics, lambda: None, lambda: started
     )
-    watch.check(threading.Event())
+
+
+def look(engine: Engine, *ends: int, log: Topics | None = None) -> None:
+    watch_of(engine, log or Topics(*ends), {PAYMENT}).check(threading.Event())
 
 
 def rows_of(engine: Engine) -> list[list[dict[str, Any]]]:
@@ -97,6 +94,19 @@ def test_a_topic_that_was_recreated_ends_the_process_which_then_reads_from_its_s
         look(engine, 0)
     assert stored(engine) == {PAYMENT: 0, ORDER: 7}
     assert start_at(stored(engine)[PAYMENT], first=0, end=120) == 0, "though it is longer by then"
+
+
+def test_a_recreated_topic_that_no_replica_is_given_is_counted_and_ends_the_process(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = Topics(100)
+    look(engine, log=log)
+    log.id_of_payment, watch = "second", watch_of(engine, log, set())
+    assert watch.check(threading.Event()) == 0
+    assert watch.unread == 100
+    monkeypatch.setattr(deadline_watch, "NOBODY_S", -1.0)
+    with pytest.raises(TopicRecreated, match="no replica of the monitor was given it to read"):
+        watch.check(threading.Event())
 
 
 def test_republished_events_keep_their_times_and_unreadable_ones_go_with_their_topic(

@@ -7,7 +7,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from sagakit.errors import TopicRecreated
-from sagakit.kafka.consumer import BusConsumer
+from sagakit.kafka.consumer import BusConsumer, member_of
 
 NOWHERE = "127.0.0.1:1"
 
@@ -85,3 +85,17 @@ def test_a_topic_that_was_away_is_joined_again_though_no_partition_of_it_is_ours
             consumer._look()
         with pytest.raises(TopicRecreated) if ends else nullcontext():
             consumer._look()
+
+
+def test_a_static_member_is_another_one_once_its_topics_are_others() -> None:
+    """Kafka would hand it the partitions that it had, without those of a topic that was away."""
+    topics, ids = ["order.events", "payment.events"], {"order.events": "x", "payment.events": "y"}
+    others = [
+        member_of("inventory-2", topics, ids),
+        member_of("inventory-1", topics[:1], ids),
+        member_of("inventory-1", topics, {**ids, "payment.events": "z"}),
+        member_of("inventory-1", topics, {"order.events": "x"}),
+    ]
+    same = member_of("inventory-1", reversed(topics), {**ids, "fraud.events": "v"})
+    assert same == member_of("inventory-1", topics, ids)
+    assert len({same, *others}) == 5
