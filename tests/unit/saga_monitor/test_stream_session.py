@@ -25,6 +25,6 @@ def test_the_session_of_a_monitor_is_as_long_as_that_of_a_service() -> None:
             create_autospec(Projection, instance=True),
             create_autospec(LogEnds, instance=True),
         )
-        return float(reader._app().conf.broker_session_timeout)
+        return float(reader._app(None).conf.broker_session_timeout)
 
     assert asyncio.run(session_s()) == SESSION_OF_SERVICES_S
