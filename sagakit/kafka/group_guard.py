@@ -11,18 +11,11 @@ from confluent_kafka import KafkaError, KafkaException
 
 from sagakit.errors import ConfigurationError
 from sagakit.kafka.client import ANSWER_S, admin_client
+from sagakit.kafka.inspector import is_away
 from sagakit.stop_signal import StopSignal
 
 log = structlog.get_logger(__name__)
 LOOK_AGAIN_S = 1.0
-NO_COORDINATOR = frozenset(
-    {
-        KafkaError.COORDINATOR_NOT_AVAILABLE,
-        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-        KafkaError.NOT_COORDINATOR,
-    }
-)
-"""Errors of a group that no broker coordinates yet, such as the first one of a new cluster."""
 Identity = tuple[int, int]
 """The identity of a database: of the server, and within it. The older of two is the smaller."""
 
@@ -86,14 +79,14 @@ class GroupGuard:
     def clients_in_time(self, stop: StopSignal) -> list[str]:
         """Return the client ids of the members; wait until a broker coordinates the group.
 
-        Raises KafkaException.
+        On a new cluster none does yet. Raises KafkaException.
         """
         until = time.monotonic() + self._patience_s
         while True:
             try:
                 return self.clients()
             except KafkaException as error:
-                passing = error.args[0].code() in NO_COORDINATOR and time.monotonic() < until
+                passing = is_away(error) and time.monotonic() < until
                 if not passing or stop.wait(LOOK_AGAIN_S):
                     raise
 

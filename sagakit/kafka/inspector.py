@@ -1,7 +1,7 @@
 """Reads Kafka without joining a group: records, end offsets, group lag."""
 
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
@@ -22,6 +22,16 @@ LEADER_MOVES = frozenset(
     }
 )
 """Codes that pass by themselves: the client refreshes its metadata, and the next request works."""
+AWAY = LEADER_MOVES | {
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError._TIMED_OUT,
+    KafkaError._TRANSPORT,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.REQUEST_TIMED_OUT,
+}
+"""Codes of brokers that do not answer for a while, whatever they are asked."""
 ASK_AGAIN_S = 0.1
 
 
@@ -102,6 +112,13 @@ class LogEnds:
         return topic_ids(self._admin, topics)
 
 
+def is_away(error: BaseException) -> bool:
+    """Tell whether the brokers, or one of them, do not answer for a while."""
+    if isinstance(error, KafkaException):
+        return error.args[0].code() in AWAY
+    return isinstance(error, TimeoutError)
+
+
 def read_log(
     bootstrap_servers: str,
     topics: Sequence[str],
@@ -146,8 +163,31 @@ def positions(
 
     Raises KafkaException.
     """
+    ends = LogEnds(bootstrap_servers).readable_ends(topics, timeout_s)
+    found = _committed(bootstrap_servers, group, ends, timeout_s)
+    committed = {(str(p.topic), p.partition): max(p.offset, 0) for p in found}
+    return {place: (committed[place], end) for place, end in ends.items()}
+
+
+def read_until(
+    bootstrap_servers: str, group: str, topics: Sequence[str], timeout_s: float = 10.0
+) -> dict[tuple[str, int], int]:
+    """Return (topic, partition) -> committed offset, at most the end of what can be read.
+
+    Without partitions that the group has not read, or of which it has read another log: the id of
+    the topic is kept with the offset (`consumer`). Raises KafkaException.
+    """
+    log = LogEnds(bootstrap_servers)
+    ids, ends = log.ids(topics), log.readable_ends(topics, timeout_s)
+    return {
+        (p.topic, p.partition): min(p.offset, ends[p.topic, p.partition])
+        for p in _committed(bootstrap_servers, group, ends, timeout_s)
+        if p.offset > 0 and p.metadata in (None, "", ids.get(p.topic))
+    }
+
+
+def _committed(
+    bootstrap_servers: str, group: str, places: Iterable[tuple[str, int]], timeout_s: float
+) -> list[TopicPartition]:
     with closing(groupless_consumer(bootstrap_servers, group, {})) as consumer:
-        ends = LogEnds(bootstrap_servers).readable_ends(topics, timeout_s)
-        found = consumer.committed([TopicPartition(t, p) for t, p in ends], timeout=timeout_s)
-        committed = {(str(p.topic), p.partition): max(p.offset, 0) for p in found}
-        return {place: (committed[place], end) for place, end in ends.items()}
+        return consumer.committed([TopicPartition(*place) for place in places], timeout=timeout_s)

@@ -4,6 +4,7 @@
 |---|---|
 | `plan` | what is read, and what the log no longer holds |
 | `target` | the new database: its progress, its lock, what is not recovered |
+| `backup_guard` | refuses a start on a database that is older than what was read for it |
 | `unfinished` | refuses a start on a database whose rebuild is not over |
 | `answered` | leaves out of a decision what own events have answered |
 | `lost` | passes over sagas whose start event the log no longer holds |

@@ -38,6 +38,7 @@ from sagakit.messages.envelope import Message, Record
 from sagakit.messages.trace_ids import log_fields
 from sagakit.outbox.already_published import find_published
 from sagakit.outbox.relay import OutboxPublisher, Relay
+from sagakit.recovery.backup_guard import BackupGuard
 from sagakit.retry import WAITS, retry_transaction
 from sagakit.service.cluster_guard import ClusterGuard
 from sagakit.service.definition import Service, TriggerSubmitter
@@ -220,7 +221,11 @@ class ServiceProcess(Generic[S]):
             rng=random.Random(),
             wrapper=metrics.MeasuredCalls(participant.name, calls),
         )
-        self.bus, self.cluster = self._consumer(topics_of(flows, participant.name))
+        topics = topics_of(flows, participant.name)
+        self.bus, self.cluster = self._consumer(topics)
+        self.rows = BackupGuard(
+            settings.bootstrap_servers, participant.name, topics, codec, self.engine
+        )
         redrive = self.handler.redrive
         self.auto_redrive = AutoRedrive(self.engine, codec, self.handler.router, redrive)
         self.loop = ConsumerLoop(
@@ -300,7 +305,12 @@ class ServiceProcess(Generic[S]):
                 ],
             ],
             drain_s=self.settings.drain_s,
-            steps=[migrated, own_sessions(self.engine), self.cluster.step()],
+            steps=[
+                migrated,
+                own_sessions(self.engine),
+                self.cluster.step(),
+                StartStep("rows are compared with what was read", self.rows.refuse),
+            ],
             close=[self._close],
             rest_s=session_rest_s,
         )
@@ -313,6 +323,7 @@ class ServiceProcess(Generic[S]):
         await self.worker.drain(self.settings.drain_s)
 
     def _consume(self, stop: StopSignal) -> None:
+        self.rows.refuse_before_reading(stop)
         try:
             self.loop.run()
         finally:

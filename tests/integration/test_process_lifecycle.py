@@ -12,11 +12,18 @@ import pytest
 
 from sagakit.store.migrate import MIGRATION_LOCK
 from tests.programs import program
-from tests.stack import PATIENCE_S, TestInfra, fresh_database, until
+from tests.stack import PATIENCE_S, TestInfra, fresh_database, live_infra, until
 
 MODULES = ("services.fraud", "saga_monitor")
 STOPPED_S = 2.0
 """The longest stop of a process that waits for a database since its start."""
+
+
+@pytest.fixture(scope="module")
+def infra(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestInfra]:
+    """Of its own: a service refuses an empty database where others have published in its name."""
+    with live_infra(tmp_path_factory.mktemp("infra")) as found:
+        yield found
 
 
 @pytest.fixture(params=MODULES)

@@ -11,7 +11,7 @@ import pytest
 
 from tests.monitor import EventPublisher, placed
 from tests.programs import Program, program
-from tests.stack import PATIENCE_S, TestInfra, fresh_database, until
+from tests.stack import PATIENCE_S, TestInfra, fresh_database, live_infra, until
 
 ORDER = {
     "customer_id": "c-1",
@@ -21,6 +21,13 @@ ORDER = {
     "card_token": "tok_ok",
     "ship_to": "1 Main Street, Springfield",
 }
+
+
+@pytest.fixture(scope="module")
+def infra(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestInfra]:
+    """Of its own: a service refuses an empty database where others have published in its name."""
+    with live_infra(tmp_path_factory.mktemp("infra")) as found:
+        yield found
 
 
 @pytest.fixture
