@@ -93,7 +93,7 @@ class BackupGuard:
 
     def _refuse(self, stop: StopSignal) -> None:
         ends = LogEnds(self._servers)
-        there = ends.ids([*self._topics, topic(self._name)])
+        there = ends.ids(sorted({*self._topics, topic(self._name)}))
         read = self._last(ends, self._read_until([t for t in self._topics if t in there]))
         own = [topic(self._name)] if topic(self._name) in there else []
         published = self._last(ends, ends.readable_ends(own) if own else {})

@@ -1,6 +1,7 @@
 """A service that starts on a database older than its offsets: it says so and what to do."""
 
 import os
+import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -58,10 +59,11 @@ def screen(infra: TestInfra, url: str, log: Path, *orders: str) -> None:
     publisher.close()
 
 
-def refusal(infra: TestInfra, url: str, log: Path) -> str:
+def refusal(infra: TestInfra, url: str, log: Path, name: str = "fraud") -> str:
     """What the service says when it ends at its start."""
-    with program("services.fraud", infra, log, SAGA_DATABASE_URL=url) as fraud:
-        assert fraud.process.wait(PATIENCE_S) == 2, log.read_text()
+    settings = {"SAGA_DATABASE_URL": url, "SAGA_KEY_ENCRYPTION_KEY": secrets.token_hex(32)}
+    with program(f"services.{name}", infra, log, **settings) as service:
+        assert service.process.wait(PATIENCE_S) == 2, log.read_text()
     return log.read_text().splitlines()[-1]
 
 
@@ -92,6 +94,15 @@ def test_an_old_backup_and_an_empty_database_are_refused_until_they_are_rebuilt(
         assert rows(backup, sql) == rows(live, sql), sql
     for url in (live, backup):
         screen(infra, url, tmp_path / "again.log")
+
+
+def test_a_participant_that_reads_its_own_topic_is_refused_too(
+    infra: TestInfra, publisher: EventPublisher, tmp_path: Path
+) -> None:
+    publisher.publish_events(placed("mine"))
+    printed = refusal(infra, fresh_database(infra), tmp_path / "order.log", "order")
+    assert "the database of order is older than the topics" in printed
+    assert "which was published by it" in printed
 
 
 def test_what_was_parked_or_discarded_is_no_loss(infra: TestInfra, tmp_path: Path) -> None:
