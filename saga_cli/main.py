@@ -85,6 +85,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "monitor.promote",
         "Swap SHADOW with the live projection, in one transaction.",
     ),
+    "drill": (
+        "lab.drill",
+        "Rehearse a disaster: lose a database under load, recover it, and score the recovery.",
+    ),
     "sim": (
         "lab.sim",
         "Simulate sagas with crashes, repeated events and lost answers; check every invariant.",

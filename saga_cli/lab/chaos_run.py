@@ -4,37 +4,30 @@ The seed chooses the sagas, the faults and their moments.
 """
 
 import json
-import logging
-import shutil
 import sys
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-import structlog
-from rich.console import Console, Group
-from rich.live import Live
+from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from saga_cli.application import application
 from saga_cli.lab.foreign_transactions import foreign_transactions
+from saga_cli.lab.rehearsal import fresh_stack, progress, silence_logs
 from saga_cli.output import console as wide_console
 from saga_lab.application import Application, contract_of
 from saga_lab.chaos.fault import FaultKind
 from saga_lab.chaos.kinds import kinds_of, supported_kinds, unsupported_kinds
 from saga_lab.chaos.load import Load
 from saga_lab.chaos.report import ChaosReport, build_report
-from saga_lab.chaos.runner import ChaosRun, InjectedFault
+from saga_lab.chaos.runner import ChaosRun
 from saga_lab.chaos.schedule import schedule
 from saga_lab.chaos.site import Site
 from saga_lab.devstack import disks
 from saga_lab.devstack.errors import StackError
 from saga_lab.devstack.options import StackOptions
-from saga_lab.devstack.stack import Stack, StackHome
 from saga_lab.devstack.stack_file import default_home
 from saga_lab.workload import workload_of
 from saga_lab.workload.deadlines import waits
@@ -42,7 +35,6 @@ from sagakit.foreign_text import printable
 
 WAIT = "15s"
 """How long a wait is, so that a fault can make a saga time out; the log shows which ones did."""
-PROGRESS_EVERY_S = 10.0
 SAGAS_A_SECOND, FAULTS_A_MINUTE = 5, 10
 
 
@@ -58,7 +50,7 @@ def run(
 ) -> None:
     """Run the command. Raises SystemExit with its status."""
     console = wide_console(highlight=False)
-    _silence_logs()
+    silence_logs()
     duration_s = minutes * 60
     chosen = application()
     count = count or round(duration_s * SAGAS_A_SECOND)
@@ -68,13 +60,13 @@ def run(
     kinds, unsupported = _kinds(kinds_of(chosen), only, int(brokers), no_disks)
     for name, reason in unsupported.items():
         console.print(f"left out: {name}: {reason}", style="yellow", markup=False, soft_wrap=True)
-    stack = _fresh_stack(home, chosen, _options(chosen, int(brokers), no_disks is None), console)
+    stack = fresh_stack(home, chosen, _options(chosen, int(brokers), no_disks is None), console)
     try:
         name = f"g{seed}-{datetime.now(UTC):%H%M%S}"
         load = Load(stack, workload_of(chosen).sagas(name, seed, count), duration_s)
         run = ChaosRun(Site(stack, load), schedule(seed, faults, duration_s, kinds))
         started_at, began = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}", time.monotonic()
-        with _progress(console, run) as on_progress:
+        with progress(console, run) as on_progress:
             run.execute(on_progress, lambda: foreign_transactions(stack, open_transactions))
         words = [f"--minutes {minutes:g} --sagas {count} --faults {faults} --seed {seed}"]
         words += [f"--brokers {brokers}"] if brokers != "1" else []
@@ -103,12 +95,6 @@ def run(
     sys.exit(1 if report.violations else 0)
 
 
-def _silence_logs() -> None:
-    """Silence log messages: a broker that does not answer is expected here."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    logging.getLogger("librdkafka").setLevel(logging.CRITICAL)
-
-
 def _kinds(
     known: Mapping[str, FaultKind], only: tuple[str, ...], brokers: int, no_disks: str | None
 ) -> tuple[tuple[FaultKind, ...], dict[str, str]]:
@@ -135,91 +121,6 @@ def _options(chosen: Application, brokers: int, own_disks: bool) -> StackOptions
         disks=own_disks,
         env={"SAGA_DEADLINES": json.dumps(deadlines)},
     )
-
-
-def _fresh_stack(home: Path, chosen: Application, options: StackOptions, console: Console) -> Stack:
-    """Start a stack without data. Raises StackError if one is running there."""
-    if StackHome(home).supervisor.running():
-        raise StackError(
-            f"the stack of a chaos run is running in {home}. "
-            f"Stop it with `SAGA_HOME={home} saga down`."
-        )
-    StackHome(home).down()  # stop processes and unmount disks of a run that was killed
-    shutil.rmtree(home, ignore_errors=True)
-    return Stack.up(home, chosen, options, say=lambda line: console.print(line, style="dim"))
-
-
-# --- progress -------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _progress(console: Console, run: ChaosRun) -> Iterator[Callable[[], None]]:
-    """Yield a progress callback: a live table on a terminal, else a line now and then."""
-    if console.is_terminal:
-        with Live(console=console, refresh_per_second=4) as live:
-            yield lambda: live.update(_progress_table(run))
-        return
-    last, phase, printed = time.monotonic(), "", 0
-    failed = set[int]()
-
-    def print_news() -> None:
-        nonlocal last, phase, printed
-        for fault in run.faults[printed:]:
-            printed += 1
-            console.print(f"{fault.injected_at:5.0f} s  {_name(fault)}", markup=False)
-        for fault in run.faults:
-            if fault.error and fault.planned.number not in failed:
-                failed.add(fault.planned.number)
-                console.print(f"   failed: {_name(fault)}: {printable(fault.error)}", markup=False)
-        if run.phase != phase or time.monotonic() - last >= PROGRESS_EVERY_S:
-            last, phase = time.monotonic(), run.phase
-            console.print(_progress_line(run), soft_wrap=True, markup=False)
-
-    yield print_news
-
-
-def _progress_line(run: ChaosRun) -> str:
-    progress = run.site.load.progress
-    active = ", ".join(map(_name, run.active)) or "none"
-    failed = sum(1 for fault in run.faults if fault.error)
-    return (
-        f"{run.site.load.pace.past_s:5.0f} s  {run.phase}; {progress.placed} sagas placed, "
-        f"{progress.ended} ended; {len(run.faults)} of {len(run.plan)} faults, {failed} failed; "
-        f"active: {active}"
-    )
-
-
-def _name(fault: InjectedFault) -> str:
-    return f"{fault.planned.kind.name}: {fault.planned.target}"
-
-
-def _progress_table(run: ChaosRun) -> Group:
-    progress = run.site.load.progress
-    ends = ", ".join(f"{n} {end}" for end, n in sorted(progress.ends.items()))
-    table = Table.grid(padding=(0, 2))
-    table.add_row("", Text(f"{run.site.load.pace.past_s:.0f} s, {run.phase}", style="bold"))
-    table.add_row("sagas", f"{progress.placed} of {progress.sagas} placed, {progress.ended} ended")
-    table.add_row("", Text(ends, style="dim"))
-    table.add_row("faults", f"{len(run.faults)} of {len(run.plan)}")
-    for fault in run.active:
-        table.add_row("  active", Text(_name(fault), "yellow"))
-    table.add_row("down", Text(", ".join(run.site.down()) or "nothing", "red"))
-    for fault in run.faults:
-        if fault.error:
-            table.add_row(
-                "  failed", Text(f"{fault.planned.kind.name}: {printable(fault.error)}", "bold red")
-            )
-    for finding in run.findings:
-        verdict = "holds" if finding.holds else f"{finding.found} violations"
-        table.add_row(
-            f"  {finding.number}",
-            Text(f"{finding.title}: {verdict}", "green" if finding.holds else "red"),
-        )
-    if not run.findings:
-        table.add_row("invariants", Text("checked once all sagas have ended", style="dim"))
-    counts = Counter(fault.planned.kind.name for fault in run.faults)
-    kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(counts.items()))
-    return Group(table, Text(kinds, style="dim"))
 
 
 # --- the report -----------------------------------------------------------------------------------

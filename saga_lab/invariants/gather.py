@@ -1,7 +1,7 @@
 """Fetches the evidence of every saga: the topics from their first record, SQL."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
@@ -18,7 +18,7 @@ from sagakit.flow.model import Flows, with_deadlines
 from sagakit.flow.routing import topics_of
 from sagakit.kafka.inspector import LogEnds, lag, read_log
 from sagakit.messages.codec import Codec
-from sagakit.messages.envelope import OutboxRow, Record
+from sagakit.messages.envelope import OutboxRow, Record, TopicPartitionKey
 from sagakit.store.postgres import unpack_headers
 
 SAGAS = "SELECT saga, status FROM saga UNION ALL SELECT saga, status FROM saga_history"
@@ -68,18 +68,25 @@ def unfinished_work(stack: Stack) -> str | None:
         for table, rows in _left(service, url).items():
             if rows:
                 return f"{service} has {rows} rows in {table}"
-    read = query(
-        stack["databases"][MONITOR], 'SELECT topic, partition, "offset" FROM stream_offset'
-    )
-    known = {(t, p): offset for t, p, offset in read}
-    unread = {place: end for place, end in before.items() if end > known.get(place, 0)}
-    if unread:
-        left = sum(end - known.get(place, 0) for place, end in unread.items())
+    if left := _unread(stack, before):
         return f"{MONITOR} has {left} records to read"
     after = _ends(stack, contract)
     if after == before:
         return None
     return f"events are still being published, {sum(after.values())} until now"
+
+
+def unread_by_monitor(stack: Stack) -> int:
+    """Return how many offsets of all topics the monitor has not read."""
+    return _unread(stack, _ends(stack, contract_on(stack)))
+
+
+def _unread(stack: Stack, ends: Mapping[TopicPartitionKey, int]) -> int:
+    read = query(
+        stack["databases"][MONITOR], 'SELECT topic, partition, "offset" FROM stream_offset'
+    )
+    known = {(t, p): offset for t, p, offset in read}
+    return sum(max(end - known.get(place, 0), 0) for place, end in ends.items())
 
 
 def gather(stack: Stack) -> Evidence:

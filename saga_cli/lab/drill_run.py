@@ -1,0 +1,174 @@
+"""Rehearse a disaster on a fresh stack and score the recovery, for `saga drill`."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from saga_cli.application import application
+from saga_cli.lab.drill import ALL
+from saga_cli.lab.rehearsal import fresh_stack, progress, silence_logs
+from saga_cli.output import console as wide_console
+from saga_lab.application import Application, contract_of
+from saga_lab.chaos.load import Load
+from saga_lab.chaos.runner import ChaosRun
+from saga_lab.chaos.site import Site
+from saga_lab.devstack.options import StackOptions
+from saga_lab.devstack.stack_file import default_home
+from saga_lab.drills.disasters import Recoveries, RecoveryFailed
+from saga_lab.drills.report import build_report, reports_in
+from saga_lab.drills.scenarios import SCENARIOS, plan_of
+from saga_lab.drills.score import FULL
+from saga_lab.workload import workload_of
+from saga_lab.workload.deadlines import waits
+from sagakit.foreign_text import printable
+
+SAGAS_A_SECOND = 3
+WAIT = "60s"
+"""How long a wait of the flow is: sagas that a recovery delays are not undone at once."""
+REPORTS = "reports"
+NOT_RECOVERED = ("not recoverable: ", "rows violate a constraint: ")
+"""How lines of `saga rebuild` begin that name what nothing brings back."""
+NONE_LOST = "not recovered: 0 sagas"
+
+
+def run(target: str, scenario: str, minutes: float, count: int | None, seed: int) -> None:
+    """Run the command. Raises SystemExit with its status."""
+    console, chosen = wide_console(highlight=False), application()
+    silence_logs()
+    lasts_s = minutes * 60
+    count = count or round(lasts_s * SAGAS_A_SECOND)
+    targets = chosen.databases if target == ALL else (target,)
+    home = default_home() / "drill"
+    started_at, began = f"{datetime.now():%Y-%m-%dT%H:%M:%S}", time.monotonic()
+    stack = fresh_stack(home, chosen, _options(chosen), console)
+    try:
+        sagas = workload_of(chosen).sagas(f"d{seed}-{datetime.now():%H%M%S}", seed, count)
+        load = Load(stack, sagas, lasts_s)
+        recoveries = Recoveries(_Rebuild(home))
+        plan = plan_of(SCENARIOS[scenario], tuple(targets), recoveries, lasts_s)
+        chaos = ChaosRun(Site(stack, load), plan)
+        with progress(console, chaos) as on_progress:
+            chaos.execute(on_progress)
+        report = build_report(
+            chaos,
+            recoveries,
+            command=f"saga drill {target} --scenario {scenario} --minutes {minutes:g} "
+            f"--sagas {count} --seed {seed}",
+            target=target,
+            scenario=scenario,
+            started_at=started_at,
+            lasted_s=time.monotonic() - began,
+        )
+    finally:
+        console.print("stopping the stack, all data is kept", style="dim")
+        stack.down()
+    files = report.write(default_home() / REPORTS)
+    print_report(console, asdict(report))
+    for file in files:
+        console.print(str(file), soft_wrap=True, markup=False)
+    sys.exit(0 if report.score == FULL else 1)
+
+
+def _options(chosen: Application) -> StackOptions:
+    deadlines = dict.fromkeys(waits(contract_of(chosen).flows), WAIT)
+    return StackOptions(port_base=0, env={"SAGA_DEADLINES": json.dumps(deadlines)})
+
+
+class _Rebuild:
+    """Calls `saga rebuild`, in a process of its own: no producer can be made in that one."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+
+    def __call__(self, participant: str, url: str, *, from_backup: bool) -> Sequence[str]:
+        words = [participant, "--into", url, "--accept-loss"]
+        words += ["--from-backup"] if from_backup else []
+        main = "from saga_cli.main import main; main()"
+        done = subprocess.run(
+            [sys.executable, "-c", main, "rebuild", *words],
+            env={**os.environ, "SAGA_HOME": str(self._home)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        told = done.stdout + done.stderr
+        if done.returncode:
+            raise RecoveryFailed(f"saga rebuild {participant}: {told.strip()[-500:]}")
+        return [line for line in told.splitlines() if _names_a_loss(line)]
+
+
+def _names_a_loss(line: str) -> bool:
+    lost = line.startswith("not recovered: ") and line != NONE_LOST
+    return lost or line.startswith(NOT_RECOVERED)
+
+
+# --- reports --------------------------------------------------------------------------------------
+
+
+def list_reports() -> None:
+    """Print a line a report."""
+    table = Table(box=None)
+    for heading in ("report", "target", "scenario", "points", "delayed sagas", "restored after"):
+        table.add_column(heading)
+    for report in reports_in(default_home() / REPORTS):
+        restored = max((row["restore_s"] or 0.0 for row in report["recoveries"]), default=0.0)
+        table.add_row(
+            Path(report["file"]).stem,
+            report["target"],
+            report["scenario"],
+            str(report["score"]),
+            str(report["delayed"]),
+            f"{restored:.1f} s",
+        )
+    wide_console(highlight=False).print(table)
+
+
+def show_report(report: str) -> None:
+    """Print one report. Raises ClickException for a name that no report has."""
+    found = {Path(r["file"]).stem: r for r in reports_in(default_home() / REPORTS)}
+    if report not in found:
+        raise click.ClickException(
+            f"there is no report {printable(report)} in {default_home() / REPORTS}; "
+            "`saga drill ls` lists them"
+        )
+    print_report(wide_console(highlight=False), found[report])
+
+
+def print_report(console: Console, report: Mapping[str, Any]) -> None:
+    """Print a report as text."""
+    ends = ", ".join(f"{number} {end}" for end, number in report["ends"].items())
+    lines = [
+        f"{report['scenario']} of {report['target']}: {report['score']} of {FULL} points",
+        f"sagas: {report['sagas']}; {ends}",
+        f"delayed sagas: {report['delayed']}, the longest by {report['longest_delay_s']} s",
+    ]
+    lines += [
+        f"{row['target']}: detected after {_seconds(row['detect_s'])}, restored after "
+        f"{_seconds(row['restore_s'])}, caught up after {_seconds(row['catch_up_s'])}"
+        for row in report["recoveries"]
+    ]
+    for finding in report["invariants"]:
+        verdict = "holds" if finding["holds"] else "VIOLATED"
+        lines.append(
+            f"{finding['number']} {verdict}: {finding['title']} ({finding['checked_against']})"
+        )
+    for loss in report["losses"]:
+        lines.append(f"{loss['points']} points lost: {loss['kind']}")
+        lines += [f"  {text}" for text in loss["found"]]
+    for line in lines:
+        console.print(printable(line), soft_wrap=True, markup=False)
+
+
+def _seconds(value: float | None) -> str:
+    return "no time known" if value is None else f"{value:.1f} s"

@@ -1,0 +1,9 @@
+"""Rehearses disasters: traffic, a loss, the way back, and a score with every lost point named.
+
+| module | what it does |
+|---|---|
+| `disasters` | what is lost, and how it is recovered |
+| `scenarios` | the table of scenarios |
+| `score` | points of 100, and what cost the others |
+| `report` | the report as JSON and HTML, and the metrics of the last drill |
+"""

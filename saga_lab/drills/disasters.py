@@ -1,0 +1,180 @@
+"""Losses of databases, and the way back from each: faults whose heal is a recovery."""
+
+import re
+import time
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from psycopg import sql
+
+from saga_lab.application import MONITOR
+from saga_lab.chaos.fault import Fault, Violation
+from saga_lab.chaos.site import Site, until
+from saga_lab.devstack.stack import addresses_of
+from saga_lab.invariants.gather import unread_by_monitor
+from sagakit.flow.routing import topics_of
+from sagakit.kafka.group_guard import GroupGuard
+from sagakit.kafka.inspector import lag
+
+BACKUP_AGE_S = 20.0
+"""So long goes traffic on between a backup and the loss."""
+
+
+class RecoveryFailed(Violation):
+    """A recovery ended with an error; the message says which."""
+
+
+class Rebuild(Protocol):
+    """Rebuilds a participant's database; returns what was not recovered. Raises RecoveryFailed."""
+
+    def __call__(self, participant: str, url: str, *, from_backup: bool) -> Sequence[str]: ...
+
+
+@dataclass(slots=True)
+class Recovery:
+    """Notes when a target was lost and came back, in seconds since the load began.
+
+    detected_at: when its probe told; restored_at: when its database was whole again;
+    not_recovered: what nothing brings back.
+    """
+
+    target: str
+    struck_at: float | None = None
+    detected_at: float | None = None
+    restored_at: float | None = None
+    not_recovered: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Recoveries:
+    """How each target of a drill came back, and what rebuilds a database."""
+
+    rebuild: Rebuild
+    of: dict[str, Recovery] = field(default_factory=dict)
+
+    def begin(self, target: str) -> Recovery:
+        """Begin the notes of a target."""
+        self.of[target] = Recovery(target)
+        return self.of[target]
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseLoss(Fault):
+    """The database of a process is dropped while the process runs, and is recovered.
+
+    Healed is the process once it is ready and has read all that the log holds.
+    """
+
+    recoveries: Recoveries
+
+    def inject(self, site: Site) -> None:
+        """Drop the database, and return once the probe of its process tells."""
+        self.before(site)
+        notes = self.recoveries.begin(self.target)
+        notes.struck_at = site.load.pace.past_s
+        drop = sql.SQL("DROP DATABASE {} WITH (FORCE)").format(_name_of(site, self.target))
+        site.settle(None, drop)
+        until(lambda: not site.ready(self.target), f"{self.target} tells that its database is gone")
+        notes.detected_at = site.load.pace.past_s
+
+    def heal(self, site: Site) -> None:
+        """Stop every replica, recover the database, and start them again."""
+        notes = self.recoveries.of[self.target]
+        replicas = _replicas_of(site, self.target)
+        site.stop(*replicas)
+        if self.target != MONITOR:
+            guard = GroupGuard(site.bootstrap_servers, self.target, 0)
+            until(lambda: not guard.clients(), f"{self.target} has left its consumer group")
+        notes.not_recovered += self.recover(site)
+        notes.restored_at = site.load.pace.past_s
+        site.start(*replicas)
+
+    def healed(self, site: Site) -> bool:
+        return site.ready(self.target) and not _behind(site, self.target)
+
+    def before(self, site: Site) -> None:
+        """Prepare what the recovery needs. By default nothing."""
+
+    @abstractmethod
+    def recover(self, site: Site) -> Sequence[str]:
+        """Recover the database; return what was not recovered."""
+
+
+@dataclass(frozen=True, slots=True)
+class LostDatabase(DatabaseLoss):
+    """Nothing is left of the database: it is rebuilt from the topics."""
+
+    def recover(self, site: Site) -> Sequence[str]:
+        """Rebuild it; the monitor rebuilds its own when it starts."""
+        _create(site, self.target)
+        if self.target == MONITOR:
+            return ()
+        return self.recoveries.rebuild(self.target, _own_url(site, self.target), from_backup=False)
+
+
+@dataclass(frozen=True, slots=True)
+class OldBackup(DatabaseLoss):
+    """A backup is left, older than the offsets of its consumer group: it is brought up to date."""
+
+    def before(self, site: Site) -> None:
+        """Back the database up, and let traffic go on."""
+        replicas = _replicas_of(site, self.target)
+        site.stop(*replicas)
+        _create(site, self.target, backup=_name_of(site, self.target), name=self._backup(site))
+        site.start(*replicas)
+        until(lambda: site.ready(self.target), f"{self.target} is ready after its backup")
+        time.sleep(BACKUP_AGE_S)
+
+    def recover(self, site: Site) -> Sequence[str]:
+        """Restore the backup and read the tail; the monitor reads it when it starts."""
+        _create(site, self.target, backup=self._backup(site))
+        if self.target == MONITOR:
+            return ()
+        return self.recoveries.rebuild(self.target, _own_url(site, self.target), from_backup=True)
+
+    def _backup(self, site: Site) -> sql.Identifier:
+        return sql.Identifier(f"{_database_of(site, self.target)}_backup")
+
+
+def _replicas_of(site: Site, target: str) -> list[str]:
+    names = site.stack.supervisor.processes()
+    return [name for name in names if re.fullmatch(rf"{re.escape(target)}(-\d+)?", name)]
+
+
+def _behind(site: Site, target: str) -> int:
+    if target == MONITOR:
+        return unread_by_monitor(site.content)
+    return lag(site.bootstrap_servers, target, topics_of(site.contract.flows, target))
+
+
+def _database_of(site: Site, target: str) -> str:
+    return str(site.content["databases"][target]).rpartition("/")[2]
+
+
+def _name_of(site: Site, target: str) -> sql.Identifier:
+    return sql.Identifier(_database_of(site, target))
+
+
+def _own_url(site: Site, target: str) -> str:
+    """Return the URL under which a service reaches its database: the tables belong to its role."""
+    return addresses_of(site.stack.home, site.stack.application, site.content).database_for(target)
+
+
+def _create(
+    site: Site,
+    target: str,
+    *,
+    backup: sql.Identifier | None = None,
+    name: sql.Identifier | None = None,
+) -> None:
+    """Create a database that belongs to the role of a service, empty or as a copy of `backup`."""
+    database = name or _name_of(site, target)
+    role = sql.Identifier(urlsplit(_own_url(site, target)).username or "")
+    create = sql.SQL("CREATE DATABASE {} OWNER {}").format(database, role)
+    if backup is not None:
+        create += sql.SQL(" TEMPLATE {}").format(backup)
+    revoke = sql.SQL("REVOKE CONNECT ON DATABASE {} FROM PUBLIC").format(database)
+    site.settle(None, create, revoke)
