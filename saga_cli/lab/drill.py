@@ -34,7 +34,7 @@ def drill_of(target: str) -> click.Command:
     def rehearse(**options: Any) -> None:
         from saga_cli.lab.drill_run import run  # here, since the help need not take 1 s to load it
 
-        run(target, **options)
+        run(target, application().databases if target == ALL else (target,), **options)
 
     return click.Command(
         target,
@@ -67,11 +67,11 @@ def drill_of(target: str) -> click.Command:
 
 @click.group(cls=Drills, subcommand_metavar="TARGET [OPTIONS] | ls | show REPORT")
 def drill() -> None:
-    """Rehearse a disaster on a stack of its own: traffic, loss, recovery, traffic, and a score.
+    """Rehearse a disaster: lose a database under load, recover it, and score the recovery.
 
-    TARGET is a participant, `monitor`, or `all`. The stack lives in the folder `drill` of the home
-    (SAGA_HOME) and starts without data each time. Reports are written to the folder `reports`
-    beside it. Exit status 0: 100 points; 1: fewer, or the stack failed.
+    TARGET is a participant, `monitor`, or `all`. A drill runs on a stack of its own, which lives in
+    the folder `drill` of the home (SAGA_HOME) and starts without data each time. Reports are written
+    to the folder `reports` beside it. Exit status 0: 100 points; 1: fewer, or the stack failed.
     """
 
 

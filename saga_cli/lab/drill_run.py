@@ -16,7 +16,6 @@ from rich.console import Console
 from rich.table import Table
 
 from saga_cli.application import application
-from saga_cli.lab.drill import ALL
 from saga_cli.lab.rehearsal import fresh_stack, progress, silence_logs
 from saga_cli.output import console as wide_console
 from saga_lab.application import Application, contract_of
@@ -42,13 +41,14 @@ NOT_RECOVERED = ("not recoverable: ", "rows violate a constraint: ")
 NONE_LOST = "not recovered: 0 sagas"
 
 
-def run(target: str, scenario: str, minutes: float, count: int | None, seed: int) -> None:
-    """Run the command. Raises SystemExit with its status."""
+def run(
+    target: str, targets: Sequence[str], scenario: str, minutes: float, count: int | None, seed: int
+) -> None:
+    """Run the command for these targets; `target` is how they were named. Raises SystemExit."""
     console, chosen = wide_console(highlight=False), application()
     silence_logs()
     lasts_s = minutes * 60
     count = count or round(lasts_s * SAGAS_A_SECOND)
-    targets = chosen.databases if target == ALL else (target,)
     home = default_home() / "drill"
     started_at, began = f"{datetime.now():%Y-%m-%dT%H:%M:%S}", time.monotonic()
     stack = fresh_stack(home, chosen, _options(chosen), console)
@@ -102,10 +102,10 @@ class _Rebuild:
             text=True,
             check=False,
         )
-        told = done.stdout + done.stderr
+        output = done.stdout + done.stderr
         if done.returncode:
-            raise RecoveryFailed(f"saga rebuild {participant}: {told.strip()[-500:]}")
-        return [line for line in told.splitlines() if _names_a_loss(line)]
+            raise RecoveryFailed(f"saga rebuild {participant}: {output.strip()[-500:]}")
+        return [line for line in output.splitlines() if _names_a_loss(line)]
 
 
 def _names_a_loss(line: str) -> bool:

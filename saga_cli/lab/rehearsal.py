@@ -1,4 +1,4 @@
-"""What rehearsals have in common: a stack without data, silent logs, and how far a run is."""
+"""Share what rehearsals need: a stack without data, silent logs, and how far a run is."""
 
 import logging
 import shutil

@@ -27,14 +27,14 @@ class RecoveryFailed(Violation):
     """A recovery ended with an error; the message says which."""
 
 
-class Rebuild(Protocol):
+class RebuildParticipant(Protocol):
     """Rebuilds a participant's database; returns what was not recovered. Raises RecoveryFailed."""
 
     def __call__(self, participant: str, url: str, *, from_backup: bool) -> Sequence[str]: ...
 
 
 @dataclass(slots=True)
-class Recovery:
+class RecoveryNotes:
     """Notes when a target was lost and came back, in seconds since the load began.
 
     detected_at: when its probe told; restored_at: when its database was whole again;
@@ -52,12 +52,12 @@ class Recovery:
 class Recoveries:
     """How each target of a drill came back, and what rebuilds a database."""
 
-    rebuild: Rebuild
-    of: dict[str, Recovery] = field(default_factory=dict)
+    rebuild: RebuildParticipant
+    of: dict[str, RecoveryNotes] = field(default_factory=dict)
 
-    def begin(self, target: str) -> Recovery:
+    def begin(self, target: str) -> RecoveryNotes:
         """Begin the notes of a target."""
-        self.of[target] = Recovery(target)
+        self.of[target] = RecoveryNotes(target)
         return self.of[target]
 
 
@@ -108,7 +108,7 @@ class LostDatabase(DatabaseLoss):
     """Nothing is left of the database: it is rebuilt from the topics."""
 
     def recover(self, site: Site) -> Sequence[str]:
-        """Rebuild it; the monitor rebuilds its own when it starts."""
+        """RebuildParticipant it; the monitor rebuilds its own when it starts."""
         _create(site, self.target)
         if self.target == MONITOR:
             return ()

@@ -18,6 +18,11 @@ from saga_lab.drills.score import FULL, score_of
 
 TEMPLATE = "drill.html"
 METRICS = "drills.prom"
+HELP = {
+    "saga_drill_score": "Points out of 100 of the last drill.",
+    "saga_drill_last_success_timestamp_seconds": "When a drill last had 100 points, Unix seconds.",
+}
+"""Metric -> its help, in the file METRICS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,17 +147,17 @@ def metrics_text(reports: Sequence[Mapping[str, Any]]) -> str:
     """
     last = {(r["target"], r["scenario"]): r for r in reports}
     passed = {(r["target"], r["scenario"]): r for r in reports if r["score"] == FULL}
-    lines = [
-        "# HELP saga_drill_score Points out of 100 of the last drill.",
-        "# TYPE saga_drill_score gauge",
-        *(f"saga_drill_score{_labels(key)} {r['score']}" for key, r in sorted(last.items())),
-        "# HELP saga_drill_last_success_timestamp_seconds When a drill last had 100 points.",
-        "# TYPE saga_drill_last_success_timestamp_seconds gauge",
-    ]
-    for key, report in sorted(passed.items()):
-        at = datetime.fromisoformat(report["started_at"]).timestamp()
-        lines.append(f"saga_drill_last_success_timestamp_seconds{_labels(key)} {at:.0f}")
+    points = {key: str(report["score"]) for key, report in last.items()}
+    times = {key: f"{_unix_s(report['started_at']):.0f}" for key, report in passed.items()}
+    lines = []
+    for (name, text), samples in zip(HELP.items(), (points, times), strict=True):
+        lines += [f"# HELP {name} {text}", f"# TYPE {name} gauge"]
+        lines += [f"{name}{_labels(key)} {value}" for key, value in sorted(samples.items())]
     return "\n".join(lines) + "\n"
+
+
+def _unix_s(at: str) -> float:
+    return datetime.fromisoformat(at).timestamp()
 
 
 def _labels(key: tuple[str, str]) -> str:

@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings
 from saga_cli.main import saga
 from saga_lab.application import load_application
 from saga_lab.devstack.topics import shared_topics
+from saga_lab.drills.report import HELP as DRILLS
 from saga_monitor.metrics import HELP as MONITORS
 from saga_monitor.reconciliation.run import HELP as FINDINGS
 from saga_monitor.service import MonitorSettings
@@ -198,7 +199,7 @@ def test_every_metric_named_is_exposed(paper: Path) -> None:
     exposed = exposition().decode() + " ".join(
         [
             *(f"saga_{name}" for name in HELP),
-            *(*PROCESS_HELP, SNAPSHOT, *MONITORS, *FINDINGS, *TOPIC_FAULTS),
+            *(*PROCESS_HELP, SNAPSHOT, *MONITORS, *FINDINGS, *TOPIC_FAULTS, *DRILLS),
         ]
     )
     for words in code(paper.read_text()):
