@@ -71,7 +71,8 @@ def drill() -> None:
 
     TARGET is a participant, `monitor`, or `all`. A drill runs on a stack of its own, which lives in
     the folder `drill` of the home (SAGA_HOME) and starts without data each time. Reports are
-    written to the folder `reports` beside it. Exit status 0: 100 points; 1: fewer, or the stack failed.
+    written to the folder `reports` beside it. Exit status 0: 100 points; 1: fewer, or the stack
+    failed.
     """
 
 
