@@ -15,6 +15,7 @@ from saga_lab.chaos import figures
 from saga_lab.chaos.runner import ChaosRun
 from saga_lab.drills.disasters import Recoveries
 from saga_lab.drills.score import FULL, score_of
+from saga_lab.workload import key_of
 
 TEMPLATE = "drill.html"
 METRICS = "drills.prom"
@@ -121,11 +122,19 @@ def _times(run: ChaosRun, target: str, recoveries: Recoveries) -> dict[str, Any]
 
 
 def _delays(run: ChaosRun) -> tuple[float | None, list[float]]:
-    """Return the usual duration of a saga, and how much longer each delayed one took."""
+    """Return the usual duration of a saga, and how much longer each delayed one took.
+
+    Sagas whose kind is to wait for a deadline are left out.
+    """
     load = run.site.load
     struck = min((f.injected_at for f in run.faults), default=0.0) + load.pace.began_at
     back = max((f.ready_at or 0.0 for f in run.faults), default=0.0) + load.pace.began_at
-    spans = {key: (load.placed_at[key], ended) for key, ended in load.ended_at.items()}
+    waiting = {key_of(o.saga) for o in run.outcomes if o.saga.kind.times_out}
+    spans = {
+        key: (load.placed_at[key], ended)
+        for key, ended in load.ended_at.items()
+        if key not in waiting
+    }
     before = [ended - placed for placed, ended in spans.values() if ended < struck]
     if not before:
         return None, []
