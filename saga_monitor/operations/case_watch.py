@@ -1,12 +1,12 @@
 """Opens interventions for what participants cannot settle themselves.
 
-Asks each participant for its cases: outcomes of effects that it cannot tell, events that the broker
-refuses, records that a person had it skip. Each becomes one intervention, also after a restart: the
-id of its event is derived from the case.
+Asks each participant for its cases: outcomes of effects that it cannot tell, calls that fail for
+hours, events that the broker refuses, records that a person had it skip. Each becomes one
+intervention, also after a restart: the id of its event is derived from the case.
 """
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from uuid import UUID, uuid5
 
 import httpx2
@@ -25,6 +25,8 @@ from sagakit.retry import retry_transaction
 log = structlog.get_logger(__name__)
 LOOK_EVERY_S = 10.0
 ANSWER_S = 3.0
+PAGE = 100
+"""A participant answers so many cases at once, unless it is asked for more."""
 
 
 class Case(BaseModel):
@@ -76,11 +78,16 @@ class CaseWatch:
         except CommandRefused as refused:
             log.warning("no intervention opened", saga=case.saga, reason=refused.detail)
 
-    def _fetch(self, who: str) -> Sequence[Case]:
-        """Return a participant's cases; none if it does not answer, and it is asked again."""
+    def _fetch(self, who: str) -> Iterator[Case]:
+        """Yield a participant's cases, page by page; if it does not answer, it is asked again."""
+        url, page = f"{self._urls[who]}/admin/cases", dict[str, str]()
         try:
-            answer = self._client.get(f"{self._urls[who]}/admin/cases").raise_for_status()
-            return _ANSWER.validate_json(answer.content)
+            while True:
+                answer = self._client.get(url, params=page).raise_for_status()
+                cases = _ANSWER.validate_json(answer.content)
+                yield from cases
+                if len(cases) < PAGE:
+                    return
+                page["after"] = cases[-1].id
         except (httpx2.HTTPError, ValidationError) as error:
             log.info("cases not known", participant=who, error=f"{type(error).__name__}: {error}")
-            return []

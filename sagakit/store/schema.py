@@ -93,6 +93,7 @@ effects = Table(
     Column("token", UUID(as_uuid=True)),
     Column("lease_until", DateTime(timezone=True), nullable=False),
     Column("last_error", Text),
+    Column("failing_since", DateTime(timezone=True)),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=_NOW),
     UniqueConstraint("saga", "key", name="effects_saga"),
 )

@@ -50,22 +50,32 @@ OUTBOX = text(
     "WHERE CAST(:saga AS text) IS NULL OR saga = :saga ORDER BY id LIMIT :limit"
 )
 ROWS_A_SAGA = 20
+FAILING_FOR = "1 hour"
+"""How long a call fails without a break until it is a case; it is asked again all the same."""
 CASES = text(f"""
-    SELECT CAST(id AS text) AS id, saga, 'outcome_untold' AS code,
-           format('the outcome of %s cannot be told: %s', key, last_error) AS reason
-    FROM effects WHERE last_error LIKE '{OutcomeUntold.__name__}:%'
-    UNION ALL
-    SELECT CAST(id AS text), saga, 'effect_set_aside',
-           format('%s is called once an hour: %s', key, last_error)
-    FROM effects WHERE last_error LIKE '{EffectSetAside.__name__}:%'
-    UNION ALL
-    SELECT CAST(id AS text), {OUTBOX_SAGA}, 'event_refused',
-           format('the broker refuses an event for %s: %s', topic, error) FROM outbox_refused
-    UNION ALL
-    SELECT format('%s/%s@%s', topic, partition, "offset"), saga, 'record_skipped',
-           format('%s had %s/%s@%s skipped: %s', actor, topic, partition, "offset", reason)
-    FROM skipped_record
-    ORDER BY 1 LIMIT :limit
+    SELECT * FROM (
+        SELECT CAST(id AS text) AS id, saga, 'outcome_untold' AS code,
+               format('the outcome of %s cannot be told: %s', key, last_error) AS reason
+        FROM effects WHERE last_error LIKE '{OutcomeUntold.__name__}:%'
+        UNION ALL
+        SELECT CAST(id AS text), saga, 'effect_set_aside',
+               format('%s is called once an hour: %s', key, last_error)
+        FROM effects WHERE last_error LIKE '{EffectSetAside.__name__}:%'
+        UNION ALL
+        SELECT CAST(id AS text), saga, 'effect_failing',
+               format('%s has failed for more than {FAILING_FOR}: %s', key, last_error)
+        FROM effects WHERE failing_since < now() - interval '{FAILING_FOR}'
+        AND NOT starts_with(last_error, '{OutcomeUntold.__name__}:')
+        AND NOT starts_with(last_error, '{EffectSetAside.__name__}:')
+        UNION ALL
+        SELECT CAST(id AS text), {OUTBOX_SAGA}, 'event_refused',
+               format('the broker refuses an event for %s: %s', topic, error) FROM outbox_refused
+        UNION ALL
+        SELECT format('%s/%s@%s', topic, partition, "offset"), saga, 'record_skipped',
+               format('%s had %s/%s@%s skipped: %s', actor, topic, partition, "offset", reason)
+        FROM skipped_record
+    ) AS found
+    WHERE id > :after ORDER BY id LIMIT :limit
 """)
 """What only a person can settle here: the monitor opens an intervention for each."""
 REFUSED = text(
@@ -206,9 +216,9 @@ def admin(engine: Engine, redrive: Callable[[str], list[HandlingResult[Any]]]) -
         return rows(OUTBOX, saga=saga, limit=limit)
 
     @router.get("/cases")
-    def cases(limit: Limit = 100) -> list[dict[str, Any]]:
-        """Return what only a person can settle here."""
-        return rows(CASES, limit=limit)
+    def cases(limit: Limit = 100, after: Word | None = None) -> list[dict[str, Any]]:
+        """Return what only a person can settle here. `after`: the last id of the page before."""
+        return rows(CASES, limit=limit, after=after or "")
 
     @router.post("/blockers")
     def blockers(asked: Sagas) -> BlockerRows:

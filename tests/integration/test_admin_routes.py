@@ -171,8 +171,12 @@ def test_readiness_says_what_is_wrong(operator: AdminClient) -> None:
 def test_what_only_a_person_can_settle_is_listed_and_a_refused_event_is_published_again(
     operator: AdminClient,
 ) -> None:
-    # Given an outcome that cannot be told, an event that the broker refuses, a skipped record
-    operator.reads(operator.tick("call", 1), operator.wire.record(Ticked("c", "call"), 1))
+    # Given an outcome that cannot be told, calls that have failed for long and for a moment, an
+    # event that the broker refuses, a skipped record
+    operator.reads(
+        operator.tick("call", 1),
+        *(operator.wire.record(Ticked(key, "call"), 1) for key in ("c", "d", "e")),
+    )
     with operator.engine.begin() as connection:
         connection.execute(
             text("UPDATE effects SET last_error = 'EffectSetAside: 5' WHERE saga = 'toy/c'")
@@ -180,6 +184,12 @@ def test_what_only_a_person_can_settle_is_listed_and_a_refused_event_is_publishe
         connection.execute(
             text("UPDATE effects SET last_error = 'OutcomeUntold: x' WHERE saga = 'toy/a'")
         )
+        failing = text(
+            "UPDATE effects SET last_error = 'EffectFailed: 500', "
+            "failing_since = now() - make_interval(mins => :minutes) WHERE saga = :saga"
+        )
+        for minutes, saga in ((61, "toy/d"), (59, "toy/e")):
+            connection.execute(failing, {"minutes": minutes, "saga": saga})
         connection.execute(
             text(
                 "INSERT INTO outbox_refused (id, topic, key, headers, value, error) "
@@ -195,9 +205,17 @@ def test_what_only_a_person_can_settle_is_listed_and_a_refused_event_is_publishe
     assert found == {
         ("outcome_untold", "toy/a"): "the outcome of call cannot be told: OutcomeUntold: x",
         ("effect_set_aside", "toy/c"): "call is called once an hour: EffectSetAside: 5",
+        ("effect_failing", "toy/d"): "call has failed for more than 1 hour: EffectFailed: 500",
         ("event_refused", "toy/a"): "the broker refuses an event for counter.events: too large",
         ("record_skipped", "toy/b"): "ada had front.events/0@7 skipped: it kills",
     }
+    # And page by page they are the same
+    pages: list[Any] = []
+    after: dict[str, str] = {}
+    while page := operator.gets("/admin/cases", limit="2", **after):
+        pages += page
+        after = {"after": page[-1]["id"]}
+    assert pages == cases
     # And the refused event is published again once, under the name of who says so
     [refused] = operator.gets("/admin/refused")
     path = f"/admin/refused/{refused['id']}/publish"

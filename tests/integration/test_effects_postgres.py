@@ -168,3 +168,24 @@ def test_deaths_are_counted_at_the_claim_and_suspects_are_claimed_alone(site: Ro
     site.database.retry(suspect.lease, "EffectFailed: no", site.now)
     found = [row for row in site.rows(state) if row.last_error == "EffectFailed: no"]
     assert [(row.attempts, row.deaths) for row in found] == [(3, 0)]
+
+
+def test_a_call_fails_since_its_first_failure_after_the_last_sign_of_life(site: Rows) -> None:
+    """Given a call, when it fails again and again, then since the first of these failures; an
+    answer that is pending is a sign of life."""
+
+    async def scenario() -> None:
+        await Process(site, Outside()).reads("call")
+
+    play(scenario())
+    since = []
+    for error in ("EffectFailed: 500", "EffectFailed: 500", "ResultPending: later", "Other: x"):
+        site.advance(worker.LEASE)
+        (row,) = site.database.claim(1, worker.LEASE, site.now)
+        assert row.lease is not None
+        site.database.retry(row.lease, error, site.now)
+        since.append(site.rows("SELECT failing_since FROM effects")[0].failing_since)
+    first, second, pending, again = since
+    assert first == second
+    assert pending is None
+    assert again > first

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from saga_monitor.operations.case_watch import PAGE, CaseWatch
 from tests.monitor import EventPublisher, monitor, placed, reserved
 from tests.stack import TestInfra, unique_prefix, until
 
@@ -23,9 +24,11 @@ class Participant:
 
         class Answer(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                assert self.path == "/admin/cases"
+                path, _, after = self.path.partition("?after=")
+                assert path == "/admin/cases"
                 participant.asked += 1
-                body = json.dumps(participant.cases).encode()
+                later = [case for case in participant.cases if case["id"] > after]
+                body = json.dumps(later[:PAGE]).encode()
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
@@ -90,3 +93,26 @@ def test_a_case_of_a_participant_is_one_intervention_also_after_a_restart(
         before = participant.asked
         until(lambda: participant.asked > before + 1, "it asks again")
         assert len(opened(order)) == 1
+
+
+def test_more_cases_than_a_page_are_all_opened(participant: Participant) -> None:
+    opened = []
+
+    class Commands:
+        def accept(self, key: str, *_: Any, **__: Any) -> None:
+            opened.append(key)
+
+    one = {"code": "effect_failing", "reason": "500"}
+    participant.cases = [
+        {"id": f"{n:03}", "saga": f"order/{n:03}", **one} for n in range(2 * PAGE + 1)
+    ]
+    commands: Any = Commands()
+    stop = threading.Event()
+    watch = threading.Thread(
+        target=CaseWatch(commands, {"payment": participant.url}).run, args=(stop,)
+    )
+    watch.start()
+    until(lambda: len(opened) == len(participant.cases), "every case is opened")
+    stop.set()
+    watch.join()
+    assert opened == [case["saga"] for case in participant.cases]

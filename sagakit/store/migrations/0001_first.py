@@ -88,6 +88,7 @@ def _create_effects() -> None:
         sa.Column("token", sa.Uuid),
         sa.Column("lease_until", TIME, nullable=False),
         sa.Column("last_error", sa.Text),
+        sa.Column("failing_since", TIME),
         sa.Column("created_at", TIME, nullable=False, server_default=NOW),
         sa.UniqueConstraint("saga", "key", name="effects_saga"),
     )
