@@ -196,6 +196,7 @@ class Monitor:
         """Return the HTTP app."""
         checks = {
             "stream": lambda: None if self.reader.running else "the stream does not read yet",
+            "topics": self.reader.refused.problem,
             **checks_of(self.engine),
         }
         routes = (*routers(self.sagas, self.commands, self.backtester), self.reconciler.routes())

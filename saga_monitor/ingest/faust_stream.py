@@ -26,6 +26,7 @@ from saga_monitor.ingest import record_batches, topic_identity
 from saga_monitor.ingest.broker_clocks import BrokerClocks
 from saga_monitor.ingest.lost_records import tell_lost
 from saga_monitor.ingest.projection import BatchCounts, Projection
+from saga_monitor.ingest.refused_reads import RefusedReads
 from saga_monitor.ingest.watermark import CLOCK_TOPIC, LogInspector
 from saga_monitor.storage import store
 from sagakit.handling.attempts import KILLED, SINGLE_AFTER, Attempts
@@ -128,6 +129,8 @@ class BundlingFetcher(driver.AIOKafkaConsumerThread):
         consumer._fetch_min_bytes = ENOUGH_BYTES
         consumer._fetch_max_wait_ms = MOST_WAIT_MS
         consumer._isolation_level = "read_committed"
+        self._refused, commit = transport.app.reader.refused, consumer.commit
+        consumer.commit = lambda offsets: self._refused.heed(commit(offsets), None)
         return consumer
 
     async def _fetch_records(
@@ -137,7 +140,8 @@ class BundlingFetcher(driver.AIOKafkaConsumerThread):
 
         Runs in the consumer's thread, so no position moves meanwhile.
         """
-        found = await super()._fetch_records(consumer, active_partitions, *args, **kwargs)
+        fetch = super()._fetch_records(consumer, active_partitions, *args, **kwargs)
+        found = await self._refused.heed(fetch, {})
         fetched = {}
         for tp in {*active_partitions, *found}:
             records = found.get(tp, ())
@@ -197,7 +201,8 @@ class StreamReader:
     """Reads the flow topics into the projection. Call `run` once, in the event loop.
 
     `started_partitions`: the partitions that this process has started to read. `clocks` compares
-    the stamps of what is read. `client_id`: under which the group is joined.
+    the stamps of what is read; `refused` tells which topics the broker refuses. `client_id`: under
+    which the group is joined.
     """
 
     def __init__(
@@ -225,6 +230,7 @@ class StreamReader:
         self._writing = False
         self.client_id = settings.instance_id
         self.clocks = BrokerClocks()
+        self.refused = RefusedReads()
         self.started_partitions: set[TopicPartitionKey] = set()
         self._failed: asyncio.Future[None] | None = None
         self.running = False

@@ -4,46 +4,13 @@ from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
-from confluent_kafka.admin import (  # type: ignore[attr-defined]
-    AclBinding,
-    AclBindingFilter,
-    AclOperation,
-    AclPermissionType,
-    AdminClient,
-    ResourcePatternType,
-    ResourceType,
-)
 
 from sagakit.kafka.consumer import BusConsumer
 from sagakit.kafka.publisher import Publisher
 from sagakit.messages.envelope import OutboxRow
 from tests.kafka import create_topic
-from tests.stack import PATIENCE_S, TestInfra, until
-
-
-class Right:
-    """The right to read a topic, which everybody has until it is revoked."""
-
-    def __init__(self, bootstrap_servers: str, topic: str) -> None:
-        self._admin = AdminClient({"bootstrap.servers": bootstrap_servers})
-        self._deny = (
-            ResourceType.TOPIC,
-            topic,
-            ResourcePatternType.LITERAL,
-            "User:ANONYMOUS",
-            "*",
-            AclOperation.READ,
-            AclPermissionType.DENY,
-        )
-
-    def revoke(self) -> None:
-        allow = (*self._deny[:3], "User:*", "*", AclOperation.ALL, AclPermissionType.ALLOW)
-        for done in self._admin.create_acls([AclBinding(*allow), AclBinding(*self._deny)]).values():
-            done.result(PATIENCE_S)
-
-    def give_back(self) -> None:
-        for done in self._admin.delete_acls([AclBindingFilter(*self._deny)]).values():
-            done.result(PATIENCE_S)
+from tests.kafka_rights import Right
+from tests.stack import TestInfra, until
 
 
 @pytest.fixture
