@@ -55,7 +55,8 @@ class TransactionPooler:
         client.sendall(_frame(b"R", struct.pack("!i", 0)))
         for name, value in {"client_encoding": "UTF8", "server_version": "18.0"}.items():
             client.sendall(_frame(b"S", f"{name}\0{value}\0".encode()))
-        client.sendall(_frame(b"K", struct.pack("!ii", 1_000_000 + number, 1)))
+        # PgBouncer gives each client a random process id, none of the server's
+        client.sendall(_frame(b"K", struct.pack("!ii", 1_000_000_000 + number, 1)))
         client.sendall(_frame(b"Z", b"I"))
         self._pass_on(client)
 
