@@ -35,22 +35,29 @@ def _participants() -> list[str]:
 @click.argument("participant", type=LateChoice(_participants))
 @click.option("--into", "url", required=True, metavar="DATABASE", help="URL of the new database.")
 @click.option("--from-backup", is_flag=True, help="DATABASE is a restored backup of it.")
+@click.option("--archive", metavar="FOLDER", help="Read this archive first (saga archive).")
 @click.option("--dry-run", is_flag=True, help="Say what would be read and lost, and write nothing.")
 @click.option("--accept-loss", is_flag=True, help="Rebuild although the log is not whole any more.")
 def rebuild(
-    participant: str, url: str, from_backup: bool, dry_run: bool, accept_loss: bool
+    participant: str,
+    url: str,
+    from_backup: bool,
+    archive: str | None,
+    dry_run: bool,
+    accept_loss: bool,
 ) -> None:
     """Rebuild the lost database of PARTICIPANT from the topics into an empty one.
 
     With --from-backup a restored backup is brought up to date instead. Stop every replica first.
     Nothing is published or called: what was lost in flight waits in the new database, under the
     same idempotency keys, until the service is started on it. The same command goes on where it was
-    ended. The monitor rebuilds itself: start it on an empty database.
+    ended. With --archive what the topics dropped is read from there. The monitor rebuilds itself:
+    start it on an empty database.
     """
     from sagakit.flow.routing import topic
     from sagakit.recovery.plan import losses
 
-    with _errors_explained(), _prepared(participant, url, from_backup) as prepared:
+    with _errors_explained(), _prepared(participant, url, from_backup, archive) as prepared:
         plan = prepared.rebuild.plan()
         partitions = len({*plan.own, *plan.consumed})
         click.echo(f"{plan.offsets:,} records in {partitions} partitions", err=True)
@@ -59,8 +66,9 @@ def rebuild(
             click.echo(f"not recoverable: {sentence}", err=True)
         if lost and not (accept_loss or dry_run):
             raise click.ClickException(
-                "restore a backup and give --from-backup, if there is one that is not older than "
-                "what the log holds; --accept-loss goes on with what is there"
+                "give --archive, if the topics were archived; or restore a backup and give "
+                "--from-backup, if there is one that is not older than what the log holds; "
+                "--accept-loss goes on with what is there"
             )
         prepared.rebuild.check_usable()
         prepared.rebuild.refuse_running()
@@ -124,7 +132,10 @@ class _Prepared:
 
 
 @contextmanager
-def _prepared(participant: str, url: str, from_backup: bool) -> Iterator[_Prepared]:
+def _prepared(
+    participant: str, url: str, from_backup: bool, archive: str | None
+) -> Iterator[_Prepared]:
+    from sagakit.archive.log_archive import existing_archive
     from sagakit.contract.loader import load_contract
     from sagakit.messages.codec import Codec
     from sagakit.messages.schema_registry import ConfluentRegistry
@@ -140,12 +151,13 @@ def _prepared(participant: str, url: str, from_backup: bool) -> Iterator[_Prepar
     what = Rebuilt(service.participant(), service.PROGRAM.migrations, codec, contract.flows)
     tables = (KIT.tables["inbox"], *what.participant.store.metadata.sorted_tables)
     backup = [table.name for table in tables] if from_backup else []
+    archived = existing_archive(archive) if archive else None
     try:
         target = RebuildTarget(url, participant, backup)
     except ValueError as error:
         raise click.UsageError(f"--into: {error}") from error
     try:
-        yield _Prepared(Rebuild(what, servers, target, lambda: datetime.now(UTC)))
+        yield _Prepared(Rebuild(what, servers, target, lambda: datetime.now(UTC), archived))
     finally:
         target.close()
 
@@ -187,13 +199,13 @@ def _errors_explained() -> Iterator[None]:
     """Turn errors of a rebuild, of the brokers and of the database into those of the command."""
     from sqlalchemy import exc
 
-    from sagakit.errors import RecordsGone
+    from sagakit.errors import ArchiveRefused, RecordsGone
     from sagakit.kafka.client import KafkaException
     from sagakit.recovery.target import RebuildRefused
 
     try:
         yield
-    except (RebuildRefused, RecordsGone, TimeoutError) as error:
+    except (ArchiveRefused, RebuildRefused, RecordsGone, TimeoutError) as error:
         raise click.ClickException(str(error)) from error
     except KafkaException as error:
         raise click.ClickException(f"Kafka: {error.args[0].str()}; are the brokers up?") from error

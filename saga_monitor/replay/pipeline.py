@@ -13,8 +13,6 @@ from sqlalchemy import Engine
 
 from saga_monitor.ingest.projection import BatchCounts, Projection
 from saga_monitor.replay.source import (
-    Source,
-    archived_log,
     in_batches,
     live_log,
     selection,
@@ -22,7 +20,7 @@ from saga_monitor.replay.source import (
 )
 from saga_monitor.replay.target import Shadow
 from saga_monitor.saga.other_deadlines import shortened
-from sagakit.archive.log_archive import LogArchive, existing_archive
+from sagakit.archive.log_archive import LogArchive, ReadSpans, archived_log, existing_archive
 from sagakit.contract.loader import load_contract
 from sagakit.contract.model import Contract
 from sagakit.kafka.log_spans import OffsetSpan, Spans
@@ -55,7 +53,7 @@ class MonitorAccess:
         """Return the archive, None if none is named. Raises ArchiveRefused, ConfigurationError."""
         return existing_archive(self.archive) if self.archive else None
 
-    def source(self) -> Source:
+    def source(self) -> ReadSpans:
         """Return the live log, after what the archive has. Raises as `log_archive` does."""
         live, archive = live_log(self.bootstrap_servers), self.log_archive()
         return archived_log(archive, live) if archive else live
@@ -122,7 +120,7 @@ class Replay:
         *,
         saga: str | None = None,
         flow: str | None = None,
-        source: Source | None = None,
+        source: ReadSpans | None = None,
     ) -> None:
         self._access, self._shadow = access, shadow
         self._codec = access.codec()

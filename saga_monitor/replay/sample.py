@@ -4,7 +4,8 @@ import time
 from dataclasses import dataclass
 
 from saga_monitor.replay.pipeline import MonitorAccess
-from saga_monitor.replay.source import ReplayPlan, Source, in_batches
+from saga_monitor.replay.source import ReplayPlan, in_batches
+from sagakit.archive.log_archive import ReadSpans
 from sagakit.errors import RegistryUnavailable, UnprocessableRecord
 from sagakit.kafka.log_spans import OffsetSpan, Spans
 from sagakit.messages.envelope import Record
@@ -24,7 +25,7 @@ class Sample:
     seconds_each: float
 
 
-def first_records(source: Source, spans: Spans) -> tuple[list[Record], int]:
+def first_records(source: ReadSpans, spans: Spans) -> tuple[list[Record], int]:
     """Read some records of each span; return them and their bytes. Raises what the source does."""
     each = max(RECORDS // max(len(spans), 1), 1)
     begun = {

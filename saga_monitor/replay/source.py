@@ -1,8 +1,8 @@
 """The log as a source of records: spans of partitions, without joining a group.
 
-A source is a function from spans to batches, `Source`; the live log is one, and so are archive and
-live log together. A batch names the offsets that are read up to, so whoever keeps them with what it
-makes of the records can go on there.
+A source is a function from spans to batches, `ReadSpans`; the live log is one, and so are archive
+and live log together. A batch names the offsets that are read up to, so whoever keeps them with
+what it makes of the records can go on there.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,11 +11,11 @@ from functools import partial
 
 from saga_monitor.replay.bounds import AtTime, Bound, LogState, spans_of
 from saga_monitor.saga.facts import unix_ms
-from sagakit.archive.log_archive import LogArchive
+from sagakit.archive.log_archive import LogArchive, ReadSpans
 from sagakit.handling.parking import parking_key
 from sagakit.identity import split_key
 from sagakit.kafka.inspector import LogEnds
-from sagakit.kafka.log_spans import LogBatch, OffsetSpan, Spans, batches_of, read_spans
+from sagakit.kafka.log_spans import LogBatch, Spans, batches_of, read_spans
 from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import (
     Record,
@@ -24,7 +24,6 @@ from sagakit.messages.envelope import (
     unreadable_header,
 )
 
-Source = Callable[[Spans], Iterator[LogBatch]]
 SILENCE_S = 120.0
 """A log that brings nothing for so long is given up; the replay is then run again."""
 BATCH = 4000
@@ -74,37 +73,12 @@ def plan_of(
     return ReplayPlan(spans, log.ids(topics), cut)
 
 
-def live_log(bootstrap_servers: str) -> Source:
+def live_log(bootstrap_servers: str) -> ReadSpans:
     """Return the topics as a source."""
     return partial(read_spans, bootstrap_servers, timeout_s=SILENCE_S)
 
 
-def archived_log(archive: LogArchive, live: Source) -> Source:
-    """Return archive and live log as one source.
-
-    What both have is read from the archive; the live log begins where the archive ends, and refuses
-    (RecordsGone) to begin at an offset that it no longer holds.
-    """
-
-    def read(spans: Spans) -> Iterator[LogBatch]:
-        manifests = archive.manifests({topic for topic, _ in spans})
-        past = {
-            place: OffsetSpan(span.start, min(span.end, manifests[place].end))
-            for place, span in spans.items()
-            if place in manifests and manifests[place].first <= span.start < manifests[place].end
-        }
-        yield from archive.read({place: span for place, span in past.items() if span.offsets})
-        yield from live(
-            {
-                place: OffsetSpan(past[place].end if place in past else span.start, span.end)
-                for place, span in spans.items()
-            }
-        )
-
-    return read
-
-
-def in_batches(source: Source, spans: Spans, most: int = BATCH) -> Iterator[LogBatch]:
+def in_batches(source: ReadSpans, spans: Spans, most: int = BATCH) -> Iterator[LogBatch]:
     """Yield what a source has in batches of `most` records; the last one has the ends of all."""
     return batches_of(source(spans), most)
 

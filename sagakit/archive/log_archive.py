@@ -271,3 +271,28 @@ def existing_archive(url: str) -> LogArchive:
     if found.is_empty():
         raise ArchiveRefused(f"there is no archive in {url}; `saga archive {url}` makes one")
     return found
+
+
+def archived_log(archive: LogArchive, live: ReadSpans) -> ReadSpans:
+    """Return archive and live log as one source.
+
+    What both have is read from the archive; the live log begins where the archive ends, and refuses
+    (RecordsGone) to begin at an offset that it no longer holds.
+    """
+
+    def read(spans: Spans) -> Iterator[LogBatch]:
+        manifests = archive.manifests({topic for topic, _ in spans})
+        past = {
+            place: OffsetSpan(span.start, min(span.end, manifests[place].end))
+            for place, span in spans.items()
+            if place in manifests and manifests[place].first <= span.start < manifests[place].end
+        }
+        yield from archive.read({place: span for place, span in past.items() if span.offsets})
+        yield from live(
+            {
+                place: OffsetSpan(past[place].end if place in past else span.start, span.end)
+                for place, span in spans.items()
+            }
+        )
+
+    return read

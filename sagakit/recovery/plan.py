@@ -5,12 +5,12 @@ the log no longer holds. Nothing is decided for it: it might be carried out a se
 """
 
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field
 
+from sagakit.archive.log_archive import LogArchive, ReadSpans
 from sagakit.flow.routing import topic
 from sagakit.kafka.inspector import LogEnds
-from sagakit.kafka.log_spans import OffsetSpan, Spans, read_spans
+from sagakit.kafka.log_spans import OffsetSpan, Spans
 from sagakit.messages.envelope import TopicPartitionKey
 
 NEVER = 2**62
@@ -39,26 +39,37 @@ class RebuildPlan:
         return sum(span.offsets for spans in (self.own, self.consumed) for span in spans.values())
 
 
-def plan_of(bootstrap_servers: str, participant: str, consumed: Sequence[str]) -> RebuildPlan:
-    """Ask the brokers what the log holds of the own topic and of those in `consumed`.
+@dataclass(frozen=True, slots=True)
+class WholeLog:
+    """Knows the log: its ends, what reads it, and the archive of what the topics dropped, if any.
 
-    Raises KafkaException, and TimeoutError if nothing arrives.
+    `read` reads the archive too.
     """
-    log, own = LogEnds(bootstrap_servers), topic(participant)
+
+    ends: LogEnds
+    read: ReadSpans
+    archive: LogArchive | None = None
+
+
+def plan_of(log: WholeLog, participant: str, consumed: Sequence[str]) -> RebuildPlan:
+    """Ask what the log holds of the own topic and of those in `consumed`.
+
+    Raises ArchiveRefused, KafkaException, and TimeoutError if nothing arrives.
+    """
+    own = topic(participant)
     topics = sorted({own, *consumed})
-    firsts, ends = log.firsts(topics), log.readable_ends(topics)
+    firsts = log.archive.firsts(log.ends, topics) if log.archive else log.ends.firsts(topics)
+    ends = log.ends.readable_ends(topics)
     spans = spans_of(firsts, ends)
     own_spans = {place: span for place, span in spans.items() if place[0] == own}
     cut = [place for place, first in sorted(firsts.items()) if first > 0]
     since_ms = {
-        place[1]: _first_ms(bootstrap_servers, {place: own_spans[place]})
-        for place in cut
-        if place[0] == own
+        place[1]: _first_ms(log.read, {place: own_spans[place]}) for place in cut if place[0] == own
     }
     return RebuildPlan(
         own_spans,
         {place: span for place, span in spans.items() if place[0] in consumed},
-        log.ids(topics),
+        log.ends.ids(topics),
         cut,
         since_ms,
     )
@@ -69,11 +80,10 @@ def spans_of(firsts: Offsets, ends: Offsets) -> Spans:
     return {place: OffsetSpan(first, max(ends[place], first)) for place, first in firsts.items()}
 
 
-def _first_ms(bootstrap_servers: str, spans: Spans) -> int:
-    with closing(read_spans(bootstrap_servers, spans)) as batches:
-        for batch in batches:
-            for record in batch.records:
-                return record.timestamp_ms
+def _first_ms(read: ReadSpans, spans: Spans) -> int:
+    for batch in read(spans):
+        for record in batch.records:
+            return record.timestamp_ms
     return NEVER
 
 

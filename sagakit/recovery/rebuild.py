@@ -16,11 +16,13 @@ from functools import partial
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
+from sagakit.archive.log_archive import LogArchive, ReadSpans, archived_log
 from sagakit.flow.model import Flows
 from sagakit.flow.routing import Router, topic, topics_of
 from sagakit.handling.consumer_loop import ConsumerLoop
 from sagakit.handling.handler import Handler
 from sagakit.kafka.group_guard import GroupGuard
+from sagakit.kafka.inspector import LogEnds
 from sagakit.kafka.log_spans import LogBatch, Spans, batches_of, read_spans
 from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import TopicPartitionKey
@@ -28,7 +30,7 @@ from sagakit.recovery.answered import step_ends
 from sagakit.recovery.log_reader import LogReader
 from sagakit.recovery.lost import LostSagas
 from sagakit.recovery.own_topic import OwnTopic
-from sagakit.recovery.plan import RebuildPlan, plan_of
+from sagakit.recovery.plan import RebuildPlan, WholeLog, plan_of
 from sagakit.recovery.review import Review
 from sagakit.recovery.target import RebuildRefused, RebuildReport, RebuildTarget
 from sagakit.replay_mode import replaying
@@ -68,7 +70,10 @@ class Rebuilt(Generic[S]):
 
 
 class Rebuild(Generic[S]):
-    """Rebuilds a participant from the log of `bootstrap_servers` into a target."""
+    """Rebuilds a participant from the log of `bootstrap_servers` into a target.
+
+    archive: has what the topics dropped; it is read before them.
+    """
 
     def __init__(
         self,
@@ -76,8 +81,12 @@ class Rebuild(Generic[S]):
         bootstrap_servers: str,
         target: RebuildTarget,
         clock: Clock,
+        archive: LogArchive | None = None,
     ) -> None:
         self._what, self._servers = what, bootstrap_servers
+        live: ReadSpans = partial(read_spans, bootstrap_servers, timeout_s=SILENCE_S)
+        read = archived_log(archive, live) if archive else live
+        self._log = WholeLog(LogEnds(bootstrap_servers), read, archive)
         self._target = target
         self._name = what.participant.name
         self._router = Router(what.flows, self._name)
@@ -86,8 +95,8 @@ class Rebuild(Generic[S]):
         self._database.connections = target.connections  # one session has the lock, and writes all
 
     def plan(self) -> RebuildPlan:
-        """Ask the brokers what there is to read. Raises KafkaException and TimeoutError."""
-        return plan_of(self._servers, self._name, topics_of(self._what.flows, self._name))
+        """Ask what there is to read. Raises ArchiveRefused, KafkaException and TimeoutError."""
+        return plan_of(self._log, self._name, topics_of(self._what.flows, self._name))
 
     def refuse_running(self) -> None:
         """Raise RebuildRefused if a replica of the service runs. Raises KafkaException."""
@@ -105,7 +114,7 @@ class Rebuild(Generic[S]):
     def run(self, plan: RebuildPlan, note: ProgressNote = ignore_progress) -> RebuildReport:
         """Rebuild, or go on with it; return what was made.
 
-        Raises RebuildRefused, RecordsGone, TimeoutError and KafkaException.
+        Raises RebuildRefused, RecordsGone, ArchiveRefused, TimeoutError and KafkaException.
         """
         self.refuse_running()
         with replaying():
@@ -124,7 +133,7 @@ class Rebuild(Generic[S]):
         return self._target.report()
 
     def _read(self, spans: Spans) -> Iterator[LogBatch]:
-        return batches_of(read_spans(self._servers, spans, SILENCE_S), BATCH)
+        return batches_of(self._log.read(spans), BATCH)
 
     # --- what it said -----------------------------------------------------------------------------
 

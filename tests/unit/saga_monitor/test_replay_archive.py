@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from saga_monitor.replay.bounds import AtOffsets, AtTime, Earliest, Now
-from saga_monitor.replay.source import archived_log, in_batches, plan_of
+from saga_monitor.replay.source import in_batches, plan_of
 from sagakit.archive.folder import ArchiveFolder
-from sagakit.archive.log_archive import LogArchive
+from sagakit.archive.log_archive import LogArchive, archived_log
 from sagakit.errors import RecordsGone
 from sagakit.kafka.log_spans import OffsetSpan, Spans
 from tests.log_double import MemoryLog
