@@ -101,7 +101,7 @@ def deadline_requests(change: Change) -> Iterator[DeadlineRequest]:
             own_id = emission_id(key, VERDICT, str(fact.causation))
         if fact.id == str(own_id):
             earlier = {at: f for at, f in change.saga.facts.items() if f.at < fact.at}
-            awaited = interpret(Saga(fact.id, earlier), plan).awaited
+            awaited = interpret(Saga(key, earlier), plan).awaited
             times = (a.approval.until if a.approval else a.due for a in awaited if a.step == step)
             passed = next((at for at in times if at), None)
             late_s = (fact.at - passed).total_seconds() if passed else 0.0
