@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 from psycopg import sql
@@ -25,9 +25,9 @@ from saga_lab.invariants.finding import Finding, finding_of
 from saga_lab.invariants.gather import application_of, codec_of, contract_on, flows_of
 from saga_lab.invariants.interface import Stack
 from sagakit.flow.routing import topic
-from sagakit.kafka.inspector import read_log
+from sagakit.kafka.inspector import LogEnds, read_log
 from sagakit.messages.codec import Codec
-from sagakit.messages.envelope import Record
+from sagakit.messages.envelope import Record, TopicPartitionKey
 from sagakit.store.ports import Participant
 from sagakit.store.postgres import engine_for
 from sagakit.store.rebuild import NOT_REBUILT, differences, rebuild
@@ -36,6 +36,13 @@ from sagakit.telemetry.logs import configure
 HISTORY = "_history"
 """Suffix of the table that rows may have been moved to; the move changes no row."""
 BATCH = 500
+
+
+class Log(NamedTuple):
+    """Records of all topics, and partition -> its end, behind the markers of transactions."""
+
+    records: Sequence[Record]
+    ends: Mapping[TopicPartitionKey, int]
 
 
 @dataclass(frozen=True)
@@ -78,14 +85,13 @@ def rebuild_finding(rebuilt: Sequence[RebuildComparison]) -> Finding:
 
 def compare(stack: Stack) -> list[RebuildComparison]:
     """Rebuild every database of the stack and compare it with the live one."""
-    log = list(read_log(stack["bootstrap_servers"], contract_on(stack).topics))
+    servers, topics = stack["bootstrap_servers"], contract_on(stack).topics
+    log = Log(list(read_log(servers, topics)), LogEnds(servers).readable_ends(topics))
     codec = codec_of(stack)
     return [_compare_service(stack, name, codec, log) for name in stack["databases"]]
 
 
-def _compare_service(
-    stack: Stack, name: str, codec: Codec, log: Sequence[Record]
-) -> RebuildComparison:
+def _compare_service(stack: Stack, name: str, codec: Codec, log: Log) -> RebuildComparison:
     live = engine_for(stack["databases"][name])
     with _empty_database(stack["databases"][name]) as url:
         fresh = engine_for(url)
@@ -94,7 +100,7 @@ def _compare_service(
                 tables = _project(stack, codec, log, fresh)
             else:
                 participant = participant_of(stack, name)
-                own = [record for record in log if record.topic == topic(name)]
+                own = [record for record in log.records if record.topic == topic(name)]
                 rebuild(participant, codec, flows_of(stack), own, fresh)
                 tables = participant.store.metadata
             kept = [t for table in tables.sorted_tables if (t := _state(table)) is not None]
@@ -118,15 +124,16 @@ def participant_of(stack: Stack, name: str) -> Participant[Any]:
     return found
 
 
-def _project(stack: Stack, codec: Codec, log: Sequence[Record], fresh: Engine) -> MetaData:
+def _project(stack: Stack, codec: Codec, log: Log, fresh: Engine) -> MetaData:
     tables: MetaData = import_module("saga_monitor.storage.tables").metadata
     tables.create_all(fresh)
     projection = import_module("saga_monitor.ingest.projection").Projection(
         fresh, codec, flows_of(stack)
     )
-    records = iter(log)
+    records = iter(log.records)
     while batch := list(islice(records, BATCH)):
         projection.apply(batch)
+    projection.apply([], {place: end for place, end in log.ends.items() if end})
     return tables
 
 
