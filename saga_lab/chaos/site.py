@@ -207,6 +207,15 @@ class Site:
         finally:
             engine.dispose()  # the lock's own connection stays open until `release`
 
+    def outbox_is_empty(self, service: str) -> bool:
+        """Return True if no row of a service waits to be published; False if nobody can tell."""
+        try:
+            with _session(self.content["databases"][service]) as connection:
+                row = connection.execute("SELECT NOT EXISTS (SELECT FROM outbox)").fetchone()
+        except psycopg.OperationalError:
+            return False
+        return row == (True,)
+
     def republish(self, service: str, topic: str) -> None:
         """Move the sent rows of a topic back to the outbox, holding the relay's lead.
 
