@@ -268,7 +268,11 @@ def test_an_order_loses_no_column_on_its_way_to_the_history_and_back(engine: Eng
         found = store.lock(connection, {"order/o-1": 3, "o-new": 5})
     assert rows(engine, "order/o-1") == before
     known, partition, status = found["order/o-1"]
-    assert (known.facts["f1"].detail, partition, status) == ({"note": "kept"}, 3, "completed")
+    assert (known.facts["f1 OrderPlaced"].detail, partition, status) == (
+        {"note": "kept"},
+        3,
+        "completed",
+    )
     assert (found["o-new"][0].facts, found["o-new"][2]) == ({}, "unplaced")
 
 
@@ -306,6 +310,6 @@ def test_an_event_read_while_its_order_moves_to_the_history_finds_the_order(engi
             until(somebody_waits, "the reader waits for the row")
             store.archive(mover, ["order/o-1"])
         known, _, status = reader.result(PATIENCE_S)
-    assert (list(known.facts), status) == (["f1"], "completed")
+    assert (list(known.facts), status) == (["f1 OrderPlaced"], "completed")
     assert len(rows(engine, "order/o-1")["saga"]) == 1
     assert rows(engine, "order/o-1")["saga_history"] == []

@@ -26,8 +26,8 @@ READ = text(
 )
 # As wide as real ones: it is their rows that are not to be read.
 FACTS = (
-    "jsonb_build_object('f', jsonb_build_array("
-    "'Spoken', 0, repeat(md5(n::text), 50), null, null, 'order/1', '{}'::jsonb))"
+    "jsonb_build_object('f Spoken', jsonb_build_array("
+    "0, repeat(md5(n::text), 50), null, null, 'order/1', '{}'::jsonb))"
 )
 FILL = [
     "insert into saga (saga, flow, version, status, next_deadline, partition, facts, "
