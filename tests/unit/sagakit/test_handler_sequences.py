@@ -105,5 +105,5 @@ def test_another_event_at_a_known_place_is_a_conflict(counter: Counter) -> None:
     other = counter.wire.record(Ticked("a", "usurper"), 1, id_=uuid4())
     assert counter.reads(other, tick(counter, "two", 2)) == [PARKED, PARKED]
     assert queue(counter) == [("sequence_conflict", 1), ("queued", 2)]
-    assert "rebuild it from the topics" in counter.parked("a")[0].error
+    assert "stop it and rebuild it (`saga rebuild`" in counter.parked("a")[0].error
     assert counter.words("a") == ("one",)
