@@ -1,6 +1,5 @@
 """Declare the command `saga drill`; `drill_run` does its work."""
 
-from functools import partial
 from typing import Any
 
 import click
@@ -76,15 +75,18 @@ def drill() -> None:
     """
 
 
-def _listed(name: str, **arguments: Any) -> None:
-    from saga_cli.lab import drill_run
+@drill.command()
+def ls() -> None:
+    """List the drills of this home, the oldest first."""
+    from saga_cli.lab.drill_run import list_reports
 
-    getattr(drill_run, name)(**arguments)
+    list_reports()
 
 
-ls = drill.command("ls", help="List the drills of this home, the oldest first.")(
-    partial(_listed, "list_reports")
-)
-show = drill.command("show", help="Show the report of one drill; `ls` prints its name.")(
-    click.argument("report")(partial(_listed, "show_report"))
-)
+@drill.command()
+@click.argument("report")
+def show(report: str) -> None:
+    """Show the report of one drill; `ls` prints its name."""
+    from saga_cli.lab.drill_run import show_report
+
+    show_report(report)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sagakit.recovery.target import RebuildReport
 
 SERVERS, REGISTRY = "SAGA_BOOTSTRAP_SERVERS", "SAGA_SCHEMA_REGISTRY_URL"
-"""Where the first is set, both are taken from the environment, else from the stack."""
+"""Both are taken from the environment if the first is set, else from the stack."""
 
 
 def _participants() -> list[str]:

@@ -1,6 +1,5 @@
 """Losses of databases, and the way back from each: faults whose heal is a recovery."""
 
-import re
 import time
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from psycopg import sql
 from saga_lab.application import MONITOR
 from saga_lab.chaos.fault import Fault, Violation
 from saga_lab.chaos.site import Site, until
+from saga_lab.devstack.processes import is_instance_of
 from saga_lab.devstack.stack import addresses_of
 from saga_lab.invariants.gather import unread_by_monitor
 from sagakit.flow.routing import topics_of
@@ -140,8 +140,7 @@ class OldBackup(DatabaseLoss):
 
 
 def _replicas_of(site: Site, target: str) -> list[str]:
-    names = site.stack.supervisor.processes()
-    return [name for name in names if re.fullmatch(rf"{re.escape(target)}(-\d+)?", name)]
+    return [name for name in site.stack.supervisor.processes() if is_instance_of(name, target)]
 
 
 def _behind(site: Site, target: str) -> int:

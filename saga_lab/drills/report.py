@@ -9,15 +9,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-
 from saga_lab.chaos import figures
+from saga_lab.chaos.html_report import render_page
 from saga_lab.chaos.runner import ChaosRun
 from saga_lab.drills.disasters import Recoveries
 from saga_lab.drills.score import FULL, score_of
 from saga_lab.workload import key_of
 
-TEMPLATE = "drill.html"
+HERE, TEMPLATE = "saga_lab.drills", "drill.html"
 METRICS = "drills.prom"
 HELP = {
     "saga_drill_score": "Points out of 100 of the last drill.",
@@ -61,7 +60,7 @@ class DrillReport:
         as_json, as_html = folder / f"{stem}.json", folder / f"{stem}.html"
         content = asdict(self)
         as_json.write_text(json.dumps(content, indent=2) + "\n")
-        as_html.write_text(_html(content))
+        as_html.write_text(render_page(HERE, TEMPLATE, content))
         (folder / METRICS).write_text(metrics_text(reports_in(folder)))
         return as_json, as_html
 
@@ -171,15 +170,3 @@ def _unix_s(at: str) -> float:
 
 def _labels(key: tuple[str, str]) -> str:
     return f'{{target="{key[0]}",scenario="{key[1]}"}}'
-
-
-def _html(report: Mapping[str, Any]) -> str:
-    environment = Environment(
-        loader=PackageLoader("saga_lab.drills"),
-        autoescape=select_autoescape(),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    return environment.get_template(TEMPLATE).render(report)

@@ -16,7 +16,7 @@ COSTS: Mapping[str, int] = {
     "not finished": 30,
     "not recoverable": 10,
 }
-"""What each kind of damage costs, however often it was found."""
+"""The points that each kind of damage costs, however often it was found."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from sagakit.flow.toml_values import seconds
 COMPENSATABLE, PIVOT, RETRIABLE = "compensatable", "pivot", "retriable"
 COMPLETED, UNDONE, REFUSED = "completed", "undone", "refused"
 MOMENTS = (COMPLETED, UNDONE, REFUSED)
-"""What a participant may observe beside event types; see `routing`."""
+"""A participant may observe these beside event types; see `routing`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,14 @@
 """Reads Kafka without joining a group: records, end offsets, group lag."""
 
 import time
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
 
 from sagakit.kafka.client import admin_client, topic_ids
-from sagakit.kafka.log_spans import OffsetSpan, groupless_consumer, read_spans
+from sagakit.kafka.log_spans import groupless_consumer, read_spans, spans_between
 from sagakit.messages.envelope import Record
 
 LEADER_MOVES = frozenset(
@@ -139,10 +139,7 @@ def read_log(
     """
     log = LogEnds(bootstrap_servers)
     ends = (log.ends if uncommitted else log.readable_ends)(topics, timeout_s)
-    spans = {
-        place: OffsetSpan(first if last is None else max(first, ends[place] - last), ends[place])
-        for place, first in log.firsts(topics, timeout_s).items()
-    }
+    spans = spans_between(log.firsts(topics, timeout_s), ends, last)
     for batch in read_spans(bootstrap_servers, spans, timeout_s, uncommitted=uncommitted):
         yield from batch.records
 
@@ -170,15 +167,18 @@ def positions(
 
 
 def read_until(
-    bootstrap_servers: str, group: str, topics: Sequence[str], timeout_s: float = 10.0
+    bootstrap_servers: str,
+    group: str,
+    ends: Mapping[tuple[str, int], int],
+    ids: Mapping[str, str],
+    timeout_s: float = 10.0,
 ) -> dict[tuple[str, int], int]:
     """Return (topic, partition) -> committed offset, at most the end of what can be read.
 
     Without partitions that the group has not read, or of which it has read another log: the id of
-    the topic is kept with the offset (`consumer`). Raises KafkaException.
+    the topic is kept with the offset (`consumer`). ends: of what can be read, of the partitions
+    that are asked for; ids: of their topics. Raises KafkaException.
     """
-    log = LogEnds(bootstrap_servers)
-    ids, ends = log.ids(topics), log.readable_ends(topics, timeout_s)
     return {
         (p.topic, p.partition): min(p.offset, ends[p.topic, p.partition])
         for p in _committed(bootstrap_servers, group, ends, timeout_s)

@@ -44,6 +44,20 @@ class OffsetSpan:
 
 
 Spans = Mapping[TopicPartitionKey, OffsetSpan]
+Offsets = Mapping[TopicPartitionKey, int]
+
+
+def spans_between(firsts: Offsets, ends: Offsets, last: int | None = None) -> Spans:
+    """Return what the log holds of each partition in `ends`, up to that end.
+
+    last: only the last so many offsets of each.
+    """
+    found = {}
+    for place, end in ends.items():
+        end = max(end, firsts[place])
+        start = firsts[place] if last is None else max(firsts[place], end - last)
+        found[place] = OffsetSpan(start, end)
+    return found
 
 
 class LogBatch(NamedTuple):

@@ -78,7 +78,7 @@ _NO_SCHEMA = (
     SchemaParseException,
     UnknownType,
 )
-"""What fastavro raises for a text that is no schema."""
+"""The errors that fastavro raises for a text that is no schema."""
 
 
 class Registry(Protocol):

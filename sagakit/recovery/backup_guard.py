@@ -6,7 +6,7 @@ events from an old count. So the last records before each committed offset are l
 inbox, and the last own events in the count of own events: no statement more for an event.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import structlog
@@ -17,9 +17,9 @@ from sagakit.flow.routing import topic
 from sagakit.handling.parking import decode_message
 from sagakit.kafka.client import KafkaException
 from sagakit.kafka.inspector import LogEnds, is_away, read_until
-from sagakit.kafka.log_spans import OffsetSpan, read_spans
+from sagakit.kafka.log_spans import Offsets, read_spans, spans_between
 from sagakit.messages.codec import Codec
-from sagakit.messages.envelope import Record, TopicPartitionKey
+from sagakit.messages.envelope import Record
 from sagakit.retry import retry_transaction
 from sagakit.stop_signal import StopSignal
 from sagakit.store.json_rows import as_json
@@ -92,11 +92,14 @@ class BackupGuard:
                     return
 
     def _refuse(self, stop: StopSignal) -> None:
-        ends = LogEnds(self._servers)
-        there = ends.ids(sorted({*self._topics, topic(self._name)}))
-        read = self._last(ends, self._read_until([t for t in self._topics if t in there]))
-        own = [topic(self._name)] if topic(self._name) in there else []
-        published = self._last(ends, ends.readable_ends(own) if own else {})
+        log_ends, own_topic = LogEnds(self._servers), topic(self._name)
+        ids = log_ends.ids(sorted({*self._topics, own_topic}))
+        ends = log_ends.readable_ends(list(ids)) if ids else {}
+        firsts = log_ends.firsts(list(ids)) if ids else {}
+        consumed = {place: end for place, end in ends.items() if place[0] in self._topics}
+        until = read_until(self._servers, self._name, consumed, ids) if consumed else {}
+        own = {place: end for place, end in ends.items() if place[0] == own_topic}
+        read, published = self._last(firsts, until), self._last(firsts, own)
         rows = retry_transaction(
             lambda: [*self._rows(read, own=False), *self._rows(published, own=True)], stop
         )
@@ -104,16 +107,8 @@ class BackupGuard:
             raise ConfigurationError(self._refusal(unknown))
         self._done = True
 
-    def _read_until(self, topics: Sequence[str]) -> Mapping[TopicPartitionKey, int]:
-        return read_until(self._servers, self._name, topics) if topics else {}
-
-    def _last(self, log_ends: LogEnds, until: Mapping[TopicPartitionKey, int]) -> list[Record]:
-        firsts = log_ends.firsts(sorted({name for name, _ in until})) if until else {}
-        spans = {
-            place: OffsetSpan(max(firsts[place], end - LAST), end)
-            for place, end in until.items()
-            if end > firsts[place]
-        }
+    def _last(self, firsts: Offsets, until: Offsets) -> list[Record]:
+        spans = spans_between(firsts, until, LAST)
         found: list[Record] = []
         try:
             for batch in read_spans(self._servers, spans, SILENCE_S):

@@ -10,12 +10,11 @@ from dataclasses import dataclass, field
 from sagakit.archive.log_archive import LogArchive, ReadSpans
 from sagakit.flow.routing import topic
 from sagakit.kafka.inspector import LogEnds
-from sagakit.kafka.log_spans import OffsetSpan, Spans
+from sagakit.kafka.log_spans import Spans, spans_between
 from sagakit.messages.envelope import TopicPartitionKey
 
 NEVER = 2**62
 """Later than any log time: the own topic has lost all its records."""
-Offsets = Mapping[TopicPartitionKey, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +59,7 @@ def plan_of(log: WholeLog, participant: str, consumed: Sequence[str]) -> Rebuild
     topics = sorted({own, *consumed})
     firsts = log.archive.firsts(log.ends, topics) if log.archive else log.ends.firsts(topics)
     ends = log.ends.readable_ends(topics)
-    spans = spans_of(firsts, ends)
+    spans = spans_between(firsts, ends)
     own_spans = {place: span for place, span in spans.items() if place[0] == own}
     cut = [place for place, first in sorted(firsts.items()) if first > 0]
     since_ms = {
@@ -73,11 +72,6 @@ def plan_of(log: WholeLog, participant: str, consumed: Sequence[str]) -> Rebuild
         cut,
         since_ms,
     )
-
-
-def spans_of(firsts: Offsets, ends: Offsets) -> Spans:
-    """Return what the log holds of each partition, up to what readers see."""
-    return {place: OffsetSpan(first, max(ends[place], first)) for place, first in firsts.items()}
 
 
 def _first_ms(read: ReadSpans, spans: Spans) -> int:

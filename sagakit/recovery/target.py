@@ -21,6 +21,7 @@ from sagakit.recovery.plan import RebuildPlan
 from sagakit.store.connections import Connection, Connections
 from sagakit.store.json_rows import driver_sql, rows_of
 from sagakit.store.postgres import engine_for, pack_headers
+from sagakit.store.rebuild import SELECT_CHECKS
 
 LOCK = 0x5A6A_0003
 LOCK_WAIT = "10s"
@@ -91,11 +92,9 @@ NOTE_LOST = driver_sql("""
     (saga text, why text) ON CONFLICT DO NOTHING
 """)
 LOST = driver_sql("SELECT saga FROM rebuild_lost WHERE saga = ANY(:sagas)")
-NOTE_CHECKS = driver_sql("""
+NOTE_CHECKS = driver_sql(f"""
     INSERT INTO rebuild_check (table_name, name, definition)
-    SELECT conrelid::regclass::text, quote_ident(conname), pg_get_constraintdef(oid)
-    FROM pg_constraint WHERE contype = 'c' AND connamespace = 'public'::regnamespace
-    AND conrelid <> 0
+    {SELECT_CHECKS}
     ON CONFLICT (table_name, name) DO UPDATE SET definition = excluded.definition, violated = false
     RETURNING table_name, name
 """)

@@ -28,11 +28,13 @@ BATCH = 500
 NOT_REBUILT = {"rebuilt": False}
 """The `info` of a table or column that holds no state: no event carries it, or it is about reading.
 """
-CHECKS = text("""
+SELECT_CHECKS = """
     SELECT conrelid::regclass::text, quote_ident(conname), pg_get_constraintdef(oid)
     FROM pg_constraint WHERE contype = 'c' AND connamespace = 'public'::regnamespace
     AND conrelid <> 0
-""")
+"""
+"""Selects the CHECK constraints of a database: table, name, definition."""
+CHECKS = text(SELECT_CHECKS)
 
 
 def rebuild(

@@ -15,7 +15,7 @@ PICKUP = "label.picked_up"
 FACTS = "select facts from shipment where order_id = %s"
 TOLERANCE_S = 300
 STATUSES: Mapping[str, int] = {PLACED: 201, REPEATED: 200, CONFLICT: 409}
-"""What `steps.place` says -> the status to answer."""
+"""The answer of `steps.place` -> the status to answer."""
 TOO_EARLY = 503
 """The label is not stored yet: the carrier reports the pickup again."""
 

@@ -78,7 +78,7 @@ def test_a_ticket_that_is_not_there_is_asked_for_under_its_key() -> None:
 
 @pytest.mark.parametrize(("status", "code"), NEVER_CANCELLED)
 def test_a_ticket_that_is_never_cancelled_ends_the_undo(status: int, code: str) -> None:
-    """What was paid is read in the ledger: a refusal does not say."""
+    """The ledger says what was paid: a refusal does not."""
     refusal = httpx2.Response(status, json={"error": {"code": code}})
     outside = Outside(refusal, rows=[TICKET])
     assert ask(outside, lambda it: Airline(it).refund(GIVING_BACK)) == Kept(BOOKED)

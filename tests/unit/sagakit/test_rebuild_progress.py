@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 
 from saga_cli.lab.rebuild import RebuildProgress, report_lines
-from sagakit.kafka.log_spans import LogBatch, OffsetSpan
+from sagakit.kafka.log_spans import LogBatch, OffsetSpan, spans_between
 from sagakit.messages.envelope import Record, TopicPartitionKey
 from sagakit.recovery.log_reader import LogReader
-from sagakit.recovery.plan import RebuildPlan, losses, spans_of
+from sagakit.recovery.plan import RebuildPlan, losses
 from sagakit.recovery.target import RebuildRefused, RebuildReport, remaining
 from sagakit.stop_signal import StopSignal
 
@@ -35,7 +35,7 @@ def reader_of(*batches: LogBatch) -> tuple[LogReader, StopSignal, list[dict[str,
 
 
 def test_a_span_is_what_the_log_holds_up_to_what_readers_see() -> None:
-    assert spans_of({OWN: 3, OTHER: 5}, {OWN: 9, OTHER: 4}) == {
+    assert spans_between({OWN: 3, OTHER: 5}, {OWN: 9, OTHER: 4}) == {
         OWN: OffsetSpan(3, 9),
         OTHER: OffsetSpan(5, 5),
     }
