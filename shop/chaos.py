@@ -68,6 +68,13 @@ CHAOS: tuple[FaultKind, ...] = (
         OUTAGE,
     ),
     FaultKind(
+        "failures stored",
+        "The fake executes each request, answers 500, and repeats that under its key for ever.",
+        fakes.StoredFailures,
+        CALLERS,
+        OUTAGE,
+    ),
+    FaultKind(
         "calls banned",
         "The fake answers 429 with Retry-After and does nothing.",
         fakes.Ban,

@@ -46,6 +46,7 @@ def _kind_names() -> list[str]:
     show_default=True,
     help="Number of Kafka brokers.",
 )
+@click.option("--registry", is_flag=True, help="The stack has a schema registry.")
 @click.option(
     "--open-transactions",
     is_flag=True,

@@ -45,6 +45,7 @@ def run(
     seed: int,
     only: tuple[str, ...],
     brokers: str,
+    registry: bool,
     open_transactions: bool,
     keep_up: bool,
 ) -> None:
@@ -57,10 +58,11 @@ def run(
     faults = round(minutes * FAULTS_A_MINUTE) if faults is None else faults
     home = default_home() / "chaos"
     no_disks = disks.refusal(default_home())
-    kinds, unsupported = _kinds(kinds_of(chosen), only, int(brokers), no_disks)
+    kinds, unsupported = _kinds(kinds_of(chosen), only, int(brokers), registry, no_disks)
     for name, reason in unsupported.items():
         console.print(f"left out: {name}: {reason}", style="yellow", markup=False, soft_wrap=True)
-    stack = fresh_stack(home, chosen, _options(chosen, int(brokers), no_disks is None), console)
+    options = _options(chosen, int(brokers), registry, no_disks is None)
+    stack = fresh_stack(home, chosen, options, console)
     try:
         name = f"g{seed}-{datetime.now(UTC):%H%M%S}"
         load = Load(stack, workload_of(chosen).sagas(name, seed, count), duration_s)
@@ -70,6 +72,7 @@ def run(
             run.execute(on_progress, lambda: foreign_transactions(stack, open_transactions))
         words = [f"--minutes {minutes:g} --sagas {count} --faults {faults} --seed {seed}"]
         words += [f"--brokers {brokers}"] if brokers != "1" else []
+        words += ["--registry"] if registry else []
         words += ["--open-transactions"] if open_transactions else []
         words += [f"--only {name!r}" for name in only]
         report = build_report(
@@ -96,28 +99,32 @@ def run(
 
 
 def _kinds(
-    known: Mapping[str, FaultKind], only: tuple[str, ...], brokers: int, no_disks: str | None
+    known: Mapping[str, FaultKind],
+    only: tuple[str, ...],
+    brokers: int,
+    registry: bool,
+    no_disks: str | None,
 ) -> tuple[tuple[FaultKind, ...], dict[str, str]]:
     """Return the kinds of faults to draw from, and kind -> reason for those not supported.
 
     With `only` there are no reasons. Raises StackError if it names an unsupported kind.
     """
-    unsupported = unsupported_kinds(known, brokers, no_disks)
+    unsupported = unsupported_kinds(known, brokers, registry=registry, no_disks=no_disks)
     for name in only:
         if name in unsupported:
             raise StackError(f"{name!r} is not possible here: {unsupported[name]}.")
-    kinds = tuple(
-        kind for kind in supported_kinds(known, brokers, no_disks) if kind.name in only or not only
-    )
+    supported = supported_kinds(known, brokers, registry=registry, no_disks=no_disks)
+    kinds = tuple(kind for kind in supported if kind.name in only or not only)
     return kinds, {} if only else unsupported
 
 
-def _options(chosen: Application, brokers: int, own_disks: bool) -> StackOptions:
+def _options(chosen: Application, brokers: int, registry: bool, own_disks: bool) -> StackOptions:
     deadlines = dict.fromkeys(waits(contract_of(chosen).flows), WAIT)
     return StackOptions(
         port_base=0,
         links=True,
         brokers=brokers,
+        registry=registry,
         disks=own_disks,
         env={"SAGA_DEADLINES": json.dumps(deadlines)},
     )

@@ -61,6 +61,12 @@ class HugeAnswers(FakeFault):
     control = "huge"
 
 
+class StoredFailures(FakeFault):
+    """The server executes a request, answers 500, and repeats that under its key for ever."""
+
+    control = "stored"
+
+
 class Ban(FakeFault):
     """The server answers 429 with Retry-After, and does nothing."""
 

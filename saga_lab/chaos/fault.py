@@ -41,7 +41,8 @@ class FaultKind:
     """A kind of fault, a row of the table of `saga_lab.chaos.kinds`.
 
     `lasts_s`: shortest and longest time between inject and heal, in seconds; `brokers`: how many
-    brokers it needs; `disks`: whether it needs PostgreSQL on disks of its own.
+    brokers it needs; `registry`: whether it needs a schema registry; `disks`: whether it needs
+    PostgreSQL on disks of its own.
     """
 
     name: str
@@ -50,4 +51,5 @@ class FaultKind:
     targets: tuple[str, ...]
     lasts_s: tuple[float, float] = (0.0, 0.0)
     brokers: int = 1
+    registry: bool = False
     disks: bool = False

@@ -148,7 +148,7 @@ def _of_replicas(application: Application) -> tuple[FaultKind, ...]:
 
 
 def _of_servers() -> tuple[FaultKind, ...]:
-    """Return the kinds that break Kafka."""
+    """Return the kinds that break Kafka, or the registry of its schemas."""
     return (
         FaultKind(
             "broker gone",
@@ -172,6 +172,14 @@ def _of_servers() -> tuple[FaultKind, ...]:
             BROKERS,
             SHORT,
             brokers=3,
+        ),
+        FaultKind(
+            "registry gone",
+            "The schema registry is stopped for 20 s.",
+            servers.RegistryShutdown,
+            ("registry",),
+            (20.0, 20.0),
+            registry=True,
         ),
     )
 
@@ -318,13 +326,19 @@ def _of_records(application: Application) -> tuple[FaultKind, ...]:
 
 
 def supported_kinds(
-    kinds: Mapping[str, FaultKind], brokers: int, no_disks: str | None = None
+    kinds: Mapping[str, FaultKind],
+    brokers: int,
+    *,
+    registry: bool = True,
+    no_disks: str | None = None,
 ) -> tuple[FaultKind, ...]:
     """Return the kinds that a stack with this many brokers supports, with its targets only.
 
-    `no_disks`: why PostgreSQL has no disks of its own; None if it has.
+    `registry`: whether it has a schema registry. `no_disks`: why PostgreSQL has no disks of its
+    own; None if it has.
     """
-    missing, unsupported = BROKERS[brokers:], unsupported_kinds(kinds, brokers, no_disks)
+    missing = BROKERS[brokers:]
+    unsupported = unsupported_kinds(kinds, brokers, registry=registry, no_disks=no_disks)
     return tuple(
         replace(kind, targets=tuple(t for t in kind.targets if t not in missing))
         for kind in kinds.values()
@@ -333,13 +347,19 @@ def supported_kinds(
 
 
 def unsupported_kinds(
-    kinds: Mapping[str, FaultKind], brokers: int, no_disks: str | None = None
+    kinds: Mapping[str, FaultKind],
+    brokers: int,
+    *,
+    registry: bool = True,
+    no_disks: str | None = None,
 ) -> dict[str, str]:
     """Return the kinds that the stack does not support, name -> reason.
 
     The arguments are those of `supported_kinds`."""
     few = f"it needs three brokers and there is {brokers}; add --brokers 3"
+    none = "it needs a schema registry; add --registry"
     return {
         **{kind.name: few for kind in kinds.values() if kind.brokers > brokers},
+        **{kind.name: none for kind in kinds.values() if kind.registry and not registry},
         **{kind.name: no_disks for kind in kinds.values() if kind.disks and no_disks is not None},
     }

@@ -84,6 +84,17 @@ class LeaderMove(BrokerLoss):
 
 
 @dataclass(frozen=True, slots=True)
+class RegistryShutdown(Fault):
+    """Shut the schema registry down, and start it again later."""
+
+    def inject(self, site: Site) -> None:
+        site.stop(self.target)
+
+    def heal(self, site: Site) -> None:
+        site.start(self.target)
+
+
+@dataclass(frozen=True, slots=True)
 class ConnectionCut(Fault):
     """Terminate every connection to a service's database, in the middle of transactions.
 

@@ -9,6 +9,7 @@ POST `/control/<way>` {"seconds"} begins a trouble; 0 seconds end it:
 | `garbage` | POSTs to /v1 are carried out, and answered 200 with invalid bytes |
 | `hostile` | POSTs to /v1 are carried out, and answered 422 with what was sent, and controls |
 | `huge` | POSTs to /v1 are carried out, and answered with 64 MiB, every other one compressed |
+| `stored` | POSTs to /v1 are carried out and answered 500, and so is their key ever after |
 | `banning` | POSTs to /v1 answer 429 with `Retry-After: 3`, and do nothing |
 | `callbacks-twice` | each webhook is posted again under the same event id |
 | `callbacks-late` | webhooks are held back; at the end all of them are posted at once |
@@ -28,9 +29,9 @@ from fastapi.responses import StreamingResponse
 from fastapi.routing import APIRoute
 
 OUTAGE, SLOW, GARBAGE = "outage", "slow", "garbage"
-HOSTILE, HUGE, BANNING = "hostile", "huge", "banning"
+HOSTILE, HUGE, STORED, BANNING = "hostile", "huge", "stored", "banning"
 TWICE, LATE, REVERSED = "callbacks-twice", "callbacks-late", "callbacks-reversed"
-SERVER_WAYS = (OUTAGE, SLOW, GARBAGE, HOSTILE, HUGE, BANNING)
+SERVER_WAYS = (OUTAGE, SLOW, GARBAGE, HOSTILE, HUGE, STORED, BANNING)
 CALLBACK_WAYS = (TWICE, LATE, REVERSED)
 
 SLOW_S = 12.0
@@ -56,6 +57,7 @@ class Trouble:
         self._until: dict[str, float] = {}
         self._bodies: Iterator[bytes] = itertools.cycle(UNUSABLE_BODIES)
         self._huge = itertools.cycle((_endless, _bomb))
+        self._failed: set[str] = set()
 
     def banned(self) -> Response | None:
         """Return the refusal of a request while a ban holds, None if there is none."""
@@ -65,6 +67,10 @@ class Trouble:
         return Response(
             orjson.dumps({"error": error}), 429, {"Retry-After": str(BAN_S)}, "application/json"
         )
+
+    def stored(self, request: Request) -> Response | None:
+        """Return the 500 that is stored under the request's key, None if there is none."""
+        return _failure() if _key(request) in self._failed else None
 
     def begin(self, way: str, seconds: float) -> None:
         self._until[way] = time.monotonic() + seconds
@@ -85,7 +91,19 @@ class Trouble:
             return _hostile(await request.body())
         if self.on(HUGE):
             return next(self._huge)()
+        if self.on(STORED):
+            self._failed.add(_key(request))
+            return _failure()
         return response
+
+
+def _key(request: Request) -> str:
+    return f"{request.url.path} {request.headers.get('Idempotency-Key')}"
+
+
+def _failure() -> Response:
+    error = {"code": "internal_error", "message": "this answer is stored under its key"}
+    return Response(orjson.dumps({"error": error}), 500, media_type="application/json")
 
 
 def _hostile(asked: bytes) -> Response:
@@ -115,7 +133,7 @@ class TroubledRoute(APIRoute):
             trouble: Trouble = request.app.state.trouble
             if request.method != "POST":
                 return await handle(request)
-            if refusal := trouble.banned():
+            if refusal := trouble.banned() or trouble.stored(request):
                 return refusal
             response = await handle(request)
             return await trouble.disturb_response(request, response)

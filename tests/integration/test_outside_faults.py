@@ -8,6 +8,7 @@ import pytest
 
 from saga_lab.fakes.trouble import UNUSABLE_BODIES
 from sagakit.bounded_http import HttpClient
+from sagakit.effects.http_gateway import LOOK_AFTER
 from sagakit.errors import EffectFailed
 from services.payment.gateway import HttpProvider
 from services.payment.ledger import Captured, charge_effect
@@ -77,6 +78,26 @@ def test_the_worst_answers_say_nothing_and_later_the_charge_is_there(
 
     asyncio.run(story())
     assert len(provider.list("charges", f"order/{way}")) == 1
+
+
+def test_a_failure_that_is_stored_under_its_key_is_found_by_its_order(provider: Server) -> None:
+    """Given a charge that was made and whose key answers 500 for ever, then it is looked up."""
+    facts = replace(ONE_TEA, card_token="tok_ok")
+    effect = replace(charge_effect("stored", facts), saga="order/stored")
+
+    async def story() -> None:
+        client = HttpClient(proxies=False)
+        gateway = HttpProvider(client, provider.url)
+        begin(provider, "stored")
+        for after in (OVER, OVER):
+            with pytest.raises(EffectFailed, match="500"):
+                await gateway.charge(effect)
+            begin(provider, "stored", after)
+        assert isinstance(await gateway.charge(replace(effect, attempts=LOOK_AFTER)), Captured)
+        await client.close()
+
+    asyncio.run(story())
+    assert len(provider.list("charges", "order/stored")) == 1
 
 
 def test_callbacks_come_twice_under_one_id(provider: Server, receiver: Receiver) -> None:

@@ -44,7 +44,7 @@ def live(own_infra: TestInfra, tmp_path_factory: pytest.TempPathFactory) -> Iter
     for n in range(0, ORDERS, CHUNK):
         chunk = orders[n : n + CHUNK]
         publisher.publish_events(*(e for order in chunk[:-20] for e in whole(order)))
-        # They wait a day for a person: no deadline passes, and changes the live rows, while tests run.
+        # They wait a day for a person: no deadline changes the live rows while tests run.
         stopped = [
             event
             for order in chunk[-20:]

@@ -27,7 +27,7 @@ def impossible(folder: Path) -> bool:
     why = refusal(folder)
     if why is None:
         return False
-    assert unsupported_kinds(kinds_of(ORDER), 3, why) == {"disk full": why}
+    assert unsupported_kinds(kinds_of(ORDER), 3, no_disks=why) == {"disk full": why}
     return True
 
 

@@ -93,20 +93,28 @@ def test_faults_of_one_broker_of_three_are_not_drawn_where_there_is_one() -> Non
 def test_what_cannot_be_drawn_is_left_out_with_the_reason() -> None:
     why = "only root can mount a file system of its own"
     assert unsupported_kinds(BY_NAME, 3) == {}
-    assert unsupported_kinds(BY_NAME, 3, why) == {"disk full": why}
-    assert unsupported_kinds(BY_NAME, 1, why).keys() == {"broker lost", "leader moved", "disk full"}
+    assert unsupported_kinds(BY_NAME, 3, no_disks=why) == {"disk full": why}
+    assert unsupported_kinds(BY_NAME, 1, no_disks=why).keys() == {
+        "broker lost",
+        "leader moved",
+        "disk full",
+    }
     for brokers in (1, 3):
-        names = {kind.name for kind in supported_kinds(BY_NAME, brokers, why)}
-        assert names | unsupported_kinds(BY_NAME, brokers, why).keys() == {
+        names = {kind.name for kind in supported_kinds(BY_NAME, brokers, no_disks=why)}
+        assert names | unsupported_kinds(BY_NAME, brokers, no_disks=why).keys() == {
             kind.name for kind in KINDS
         }
-        assert not names & unsupported_kinds(BY_NAME, brokers, why).keys()
-    kinds, left = _kinds(BY_NAME, (), 3, why)
-    assert (kinds, left) == (supported_kinds(BY_NAME, 3, why), {"disk full": why})
-    kinds, left = _kinds(BY_NAME, ("rush",), 1, why)
+        assert not names & unsupported_kinds(BY_NAME, brokers, no_disks=why).keys()
+    kinds, left = _kinds(BY_NAME, (), 3, True, why)
+    assert (kinds, left) == (supported_kinds(BY_NAME, 3, no_disks=why), {"disk full": why})
+    kinds, left = _kinds(BY_NAME, ("rush",), 1, False, why)
     assert ([kind.name for kind in kinds], left) == (["rush"], {})
     with pytest.raises(StackError, match=f"'disk full' is not possible here: {why}"):
-        _kinds(BY_NAME, ("disk full",), 3, why)
+        _kinds(BY_NAME, ("disk full",), 3, True, why)
+    gone = "it needs a schema registry; add --registry"
+    assert unsupported_kinds(BY_NAME, 3, registry=False) == {"registry gone": gone}
+    with pytest.raises(StackError, match=f"'registry gone' is not possible here: {gone}"):
+        _kinds(BY_NAME, ("registry gone",), 3, False, None)
 
 
 def test_the_page_on_reliability_lists_the_kinds() -> None:
