@@ -110,8 +110,11 @@ def on_refusal(state: Payment, code: str, effect: Effect) -> Decision:
 
 
 def on_failure(state: Payment, report: RefundFailed, effect: Effect | None) -> Decision:
-    """Reopen the books for a refund that failed; the next Undo requests it under a new key."""
-    if report.refund_id in state.failed or (effect is None and not state.charges):
+    """Reopen the books for a refund that failed; the next Undo requests it under a new key. The
+    failure may be reported before the answer to the call that made the refund, and before it is
+    known that anything was captured."""
+    is_ours = effect is not None or state.charges or state.asked or state.refunding
+    if report.refund_id in state.failed or not is_ours:
         return NOTHING
     charge = state.charge(report.charge_id) or (state.charges[-1] if state.charges else None)
     booked_minor = charge.returned_minor if charge and report.refund_id in state.refunds else 0

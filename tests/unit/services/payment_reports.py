@@ -182,15 +182,23 @@ REFUND_REPORTED = row(
     reopened=emits(replace(REFUNDED, refund_id="re2")),
 )
 PART_FAILED = replace(REFUND_FAILED, amount_minor=0)
+BLIND_FAILED = replace(
+    PART_FAILED,
+    charge_id=None,
+    currency=None,
+    reason=REFUND_FAILED.reason.replace("EUR ", " "),
+)
 FAILED = row(
     mismatched=emits(PART_FAILED),
     captured=emits(PART_FAILED),
     captured_twice=emits(replace(PART_FAILED)),
+    refunding_void=emits(BLIND_FAILED),
     refunding=emits(PART_FAILED),
     refunding_half=emits(replace(REFUND_FAILED, amount_minor=1250)),
     refunded=emits(REFUND_FAILED),
 )
-"""Only a refund that was booked takes its money back into the books."""
+"""Only a refund that was booked takes its money back into the books. One that was asked for may
+fail before it is booked."""
 
 
 def disputed(event: Any) -> dict[str, Decision]:

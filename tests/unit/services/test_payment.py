@@ -46,7 +46,6 @@ from tests.unit.services.payment_examples import (
     MISMATCHED,
     PAYMENT,
     PENDING,
-    REFUND_FAILED,
     REFUND_KEY,
     REFUNDED,
     REVIEW,
@@ -64,6 +63,7 @@ from tests.unit.services.payment_examples import (
     without_refund,
 )
 from tests.unit.services.payment_reports import (
+    BLIND_FAILED,
     FAILED,
     PART,
     REPORTED,
@@ -73,13 +73,6 @@ from tests.unit.services.payment_reports import (
 )
 
 PART_LATE = replace(LATE, amount_minor=1)
-BLIND_FAILED = replace(
-    REFUND_FAILED,
-    charge_id=None,
-    amount_minor=0,
-    currency=None,
-    reason=REFUND_FAILED.reason.replace("EUR ", " "),
-)
 TRIGGERS: dict[str, Trigger | Arrival] = {
     **REPORTS,
     "do": do(),
@@ -317,11 +310,10 @@ CELLS: dict[str, dict[str, Decision]] = {
     "refund: failed": {
         **FAILED,
         **row_of(
-            ["action", "pending", "declined", "refunding void"],
+            ["action", "pending", "declined"],
             action=emits(BLIND_FAILED),
             pending=emits(BLIND_FAILED),
             declined=emits(BLIND_FAILED),
-            refunding_void=emits(BLIND_FAILED),
         ),
         "refunding blind": emits(replace(BLIND_FAILED, email=None)),
         "fenced": emits(replace(BLIND_FAILED, email=None)),

@@ -8,10 +8,12 @@ import pytest
 from sagakit.decider import Callback, EffectResult, fold
 from sagakit.testing import NOW, given
 from schemas.events import (
+    PaymentCaptured,
     PaymentDisputeLost,
     PaymentDisputeOpened,
     PaymentDisputeWon,
     PaymentMismatched,
+    PaymentRefunded,
     PaymentRefundFailed,
 )
 from services.payment.decide import decide
@@ -47,6 +49,7 @@ from tests.unit.services.payment_examples import (
     refund,
     undo,
 )
+from tests.unit.services.payment_reports import BLIND_FAILED
 from tests.unit.services.test_payment import MATRIX
 
 PART = Captured("ch1", 1, "EUR")
@@ -181,6 +184,23 @@ def test_a_failure_reported_before_its_success_is_no_refund() -> None:
     early = MATRIX.given("refunding").when(failed).then(replace(REFUND_FAILED, amount_minor=0))
     early.when(Callback(Refunded("re1", 2500, "ch1"))).then_nothing()
     early.when(undo()).then(effects=[refund(2)])
+
+
+def test_a_failure_reported_before_anything_is_known_of_the_capture_is_not_lost() -> None:
+    """Given a void that is under way, which refunds a capture that nobody has heard of yet; when
+    the failure of that refund comes before the answer to the call; then it is asked for again."""
+    failed = Callback(RefundFailed("re1", "ch1", 2500))
+    early = MATRIX.given("refunding void").when(failed).then(BLIND_FAILED)
+    early.when(failed).then_nothing()
+    answered = early.when(EffectResult(refund(1, "ch1", None), Refunded("re1", 2500, "ch1")))
+    again = answered.then_nothing().when(undo()).then(effects=[refund(2, "ch1", None)])
+    done = again.without_pending("refund:2").when(
+        EffectResult(refund(2, "ch1", None), Refunded("re2", 2500, "ch1"))
+    )
+    assert [type(event) for event in done.decision.events] == [PaymentCaptured, PaymentRefunded]
+    assert done.state().state.left_minor == 0
+    blind = replace(MATRIX.given("refunding blind").state, in_flight=frozenset({REFUND_KEY}))
+    assert decide(blind, failed, NOW).events == (replace(BLIND_FAILED, email=None),)
 
 
 def test_no_more_comes_back_than_was_refunded() -> None:
