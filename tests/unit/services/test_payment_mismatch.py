@@ -106,14 +106,16 @@ def test_a_part_is_refunded_when_the_order_is_undone_and_the_rest_as_well_when_i
     gone.when(Callback(TOOK)).then(LATE, effects=[refund(2, "ch1", 2499)])
 
 
-@pytest.mark.parametrize("told", [partial(EffectResult, refund(1, "ch1", None)), Callback])
-def test_a_rest_that_was_captured_just_before_the_undo_is_refunded_with_the_part(told: Any) -> None:
+@pytest.mark.parametrize("source", [partial(EffectResult, refund(1, "ch1", None)), Callback])
+def test_a_rest_that_was_captured_just_before_the_undo_is_refunded_with_the_part(
+    source: Any,
+) -> None:
     """Given a part that was captured, and the rest of which nobody has reported yet; when the order
-    is undone; then all is refunded at once, and the books show both, who ever tells of it."""
+    is undone; then all is refunded at once, and the books show both, whoever reports it."""
     started = replace(STARTED, amount_minor=1)
     undone = MATRIX.given("mismatched").when(undo())
     asked = undone.then(started, effects=[refund(1, "ch1", None)])
-    back = asked.without_pending(REFUND_KEY).when(told(Refunded("re1", 2500, "ch1")))
+    back = asked.without_pending(REFUND_KEY).when(source(Refunded("re1", 2500, "ch1")))
     gone = back.then(LATE, replace(REFUNDED, refund_id="re1"))
     assert [(c.captured_minor, c.left_minor) for c in gone.state.charges] == [(2500, 0)]
     gone.when(Callback(TOOK)).then()
