@@ -107,7 +107,7 @@ def test_a_part_is_refunded_when_the_order_is_undone_and_the_rest_as_well_when_i
 
 
 @pytest.mark.parametrize("source", [partial(EffectResult, refund(1, "ch1", None)), Callback])
-def test_a_rest_that_was_captured_just_before_the_undo_is_refunded_with_the_part(
+def test_a_rest_captured_just_before_the_undo_is_refunded_with_the_part(
     source: Any,
 ) -> None:
     """Given a part that was captured, and the rest of which nobody has reported yet; when the order
