@@ -74,9 +74,9 @@ def on_refund(state: Payment, report: Refunded, effect: Effect | None) -> Decisi
 def _unknown_minor(state: Payment, report: Refunded, effect: Effect | None, left_minor: int) -> int:
     """Return what was captured and is not booked, if a refund of it was made."""
     if charge := state.charge(report.charge_id):
-        all_of_it = PlannedRefund(charge.charge_id)
         asked = state.asked if effect is None else _asked_by(effect)
-        unbooked_minor = report.amount_minor - left_minor if asked == all_of_it else 0
+        all_of_it = asked in (PlannedRefund(), PlannedRefund(charge.charge_id))
+        unbooked_minor = report.amount_minor - left_minor if all_of_it else 0
         return max(0, min(unbooked_minor, to_come_minor(state, charge)))
     if report.charge_id is None and state.charges:
         return 0

@@ -106,7 +106,10 @@ def test_a_part_is_refunded_when_the_order_is_undone_and_the_rest_as_well_when_i
     gone.when(Callback(TOOK)).then(LATE, effects=[refund(2, "ch1", 2499)])
 
 
-@pytest.mark.parametrize("source", [partial(EffectResult, refund(1, "ch1", None)), Callback])
+@pytest.mark.parametrize(
+    "source",
+    [*(partial(EffectResult, refund(1, charge, None)) for charge in ("ch1", None)), Callback],
+)
 def test_a_rest_captured_just_before_the_undo_is_refunded_with_the_part(
     source: Any,
 ) -> None:
