@@ -108,12 +108,15 @@ def _on_doubtful(state: Payment, report: Captured) -> Decision:
 
 def _on_known(state: Payment, report: Captured, known: Charge, effect: Effect | None) -> Decision:
     """Repeat a refund that payment's books show and the provider's do not. If a refund was booked
-    since the charge was to be read, the answer may be older than that."""
+    since the charge was to be read, the answer may be older than that. What pays the order is not
+    refunded, whatever the books show."""
     provider_minor = report.refunded_minor
     booked_minor = effect.payload.get(BOOKED) if effect else None
     if provider_minor is None or booked_minor != known.returned_minor:
         return NOTHING
     if known.returned_minor <= provider_minor or state.asked or state.refunding:
+        return NOTHING
+    if known.charge_id == state.charge_id and known.left_minor < state.kept_minor:
         return NOTHING
     return Decision(effects=(refund_again(state, known, provider_minor),))
 

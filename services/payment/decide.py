@@ -62,6 +62,7 @@ from services.payment.ledger import (
     charge_effect,
 )
 from services.payment.own_events import declined, refund_started, refunded
+from services.payment.refund_reports import REFUND_ID, on_charge_read, on_report
 from services.payment.refunds import (
     and_refund,
     next_refund,
@@ -181,6 +182,8 @@ def _on_report(state: Payment, result: Any, effect: Effect | None) -> Decision:
     if unasked and not own:
         return NOTHING
     match result:
+        case Captured() if effect is not None and REFUND_ID in effect.payload:
+            return on_charge_read(state, result, effect) or on_capture(state, result, effect)
         case Captured() if state.facts or not early:
             return on_capture(state, result, effect)
         case Captured() | Declined() | ActionRequired() | Pending() if early:
@@ -189,8 +192,10 @@ def _on_report(state: Payment, result: Any, effect: Effect | None) -> Decision:
             return on_decline(state, result)
         case ActionRequired() | Pending():
             return on_unsettled(state, result, look=own)
-        case Refunded():
+        case Refunded() if effect is not None:
             return on_refund(state, result, effect)
+        case Refunded():
+            return on_report(state, result)
         case RefundRefused(code) if effect is not None and effect.kind == REFUND:
             return on_refusal(state, code, effect)
         case Voided() | NothingLeft() if effect is not None and effect.kind == REFUND:

@@ -42,6 +42,23 @@ def doubted(state: Payment, report: Captured) -> PaymentReportDoubted:
     return PaymentReportDoubted(**_differing(state, report, "reported"))
 
 
+def refund_doubted(
+    state: Payment, refund_id: str, amount_minor: int, found: Captured
+) -> PaymentReportDoubted:
+    """Return the event of a refund that was reported and that its charge does not show."""
+    reason = (
+        f"the provider reported refund {refund_id} of {amount_minor} {found.currency} (minor "
+        f"units); its charge {found.charge_id} shows {found.refunded_minor} refunded in all"
+    )
+    return PaymentReportDoubted(
+        order_id=state.order_ref,
+        charge_id=found.charge_id,
+        amount_minor=amount_minor,
+        currency=found.currency,
+        reason=printable(reason),
+    )
+
+
 def _differing(state: Payment, report: Captured, how: str) -> dict[str, Any]:
     asked = f"{state.facts.total_minor} {state.facts.currency}" if state.facts else "nothing"
     other = state.charge_id not in (None, report.charge_id)

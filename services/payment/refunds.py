@@ -19,7 +19,6 @@ from services.payment.ledger import (
     NothingLeft,
     Payment,
     Phase,
-    PlannedRefund,
     Refunded,
     RefundFailed,
     Voided,
@@ -35,19 +34,14 @@ from services.payment.ledger import (
 )
 
 
-def on_refund(state: Payment, report: Refunded, effect: Effect | None) -> Decision:
-    """Record a refund, also one that payment did not request. A refund of more than is booked
-    implies a capture: of an unknown charge, of the order's total if the refund is partial. If the
-    facts or the currency are unknown as well, or payment did not request it, the charge is read
-    first, and the rest is requested under a new key: the provider refuses a key that comes again
-    with other content."""
+def on_refund(state: Payment, report: Refunded, effect: Effect) -> Decision:
+    """Record the answer to a refund. A refund of more than is booked implies a capture: of an
+    unknown charge, of the order's total if the refund is partial. If the facts are unknown as well,
+    the charge is read first, and the rest is requested under a new key: the provider refuses a key
+    that comes again with other content."""
     if (state.phase in ALIVE and not state.charges) or report.refund_id in state.refunds:
         return NOTHING
     is_known = any(report.charge_id in (None, c.charge_id) for c in state.charges)
-    is_other = report.charge_id != state.charge_id or state.facts is None
-    if effect is None and report.charge_id and not is_known and is_other:
-        look = look_effect(state.order_ref, report.charge_id, report.refund_id)
-        return NOTHING if look.key in state.in_flight else Decision(effects=(look,))
     if report.partial and report.charge_id and not (is_known or state.facts):
         counted = PaymentRefundProgressed(
             order_id=state.order_ref, refund_id=report.refund_id, amount_minor=0, remaining_minor=0
@@ -60,33 +54,27 @@ def on_refund(state: Payment, report: Refunded, effect: Effect | None) -> Decisi
     if amount_minor <= 0 and state.asked is None and not report.partial:
         return NOTHING
     if not unknown_minor:
-        return _concluded(state, report.refund_id, amount_minor, report.partial)
+        return concluded(state, report.refund_id, amount_minor, report.partial)
     charge_id = report.charge_id or state.charge_id or f"{CHARGE}:{state.order_ref}"
-    known = state.facts.currency if state.facts else effect and effect.payload.get("currency")
+    known = state.facts.currency if state.facts else effect.payload.get("currency")
     currency = str(known or "XXX")  # ISO 4217 for "no currency"
     charge = state.charge(charge_id)
     taken_minor = unknown_minor + (charge.captured_minor if charge else 0)
     capture = own_events.captured(state, Captured(charge_id, taken_minor, currency), late=True)
-    rest = _concluded(evolve(state, capture), report.refund_id, amount_minor, report.partial)
+    rest = concluded(evolve(state, capture), report.refund_id, amount_minor, report.partial)
     return Decision((capture, *rest.events), rest.effects)
 
 
-def _unknown_minor(state: Payment, report: Refunded, effect: Effect | None, left_minor: int) -> int:
+def _unknown_minor(state: Payment, report: Refunded, effect: Effect, left_minor: int) -> int:
     """Return what was captured and is not booked, if a refund of it was made."""
     if charge := state.charge(report.charge_id):
-        asked = state.asked if effect is None else _asked_by(effect)
-        all_of_it = asked in (PlannedRefund(), PlannedRefund(charge.charge_id))
+        all_of_it = effect.payload["amount_minor"] is None
         unbooked_minor = report.amount_minor - left_minor if all_of_it else 0
         return max(0, min(unbooked_minor, to_come_minor(state, charge)))
     if report.charge_id is None and state.charges:
         return 0
     whole_minor = state.facts.total_minor if report.partial and state.facts else 0
     return max(0, max(report.amount_minor, whole_minor) - left_minor)
-
-
-def _asked_by(effect: Effect) -> PlannedRefund:
-    payload: Any = effect.payload
-    return PlannedRefund(payload["charge_id"], payload["amount_minor"])
 
 
 def on_no_refund(state: Payment, report: Voided | NothingLeft, effect: Effect) -> Decision:
@@ -103,7 +91,7 @@ def on_no_refund(state: Payment, report: Voided | NothingLeft, effect: Effect) -
     expected = state.phase is Phase.REFUNDING or (state.phase is Phase.CAPTURED and amount_minor)
     if refund_id in state.refunds or not expected:
         return NOTHING
-    return _concluded(state, refund_id, amount_minor)
+    return concluded(state, refund_id, amount_minor)
 
 
 def on_refusal(state: Payment, code: str, effect: Effect) -> Decision:
@@ -111,7 +99,7 @@ def on_refusal(state: Payment, code: str, effect: Effect) -> Decision:
     asked = state.asked or state.phase is Phase.REFUNDING
     if not asked or refund_effect(state).key != effect.key:
         return NOTHING
-    done = _concluded(after_refusal(state), effect.key, 0)
+    done = concluded(after_refusal(state), effect.key, 0)
     refused, *rest = done.events
     return replace(done, events=(replace(refused, refused=printable(code)), *rest))
 
@@ -140,9 +128,7 @@ def on_failure(state: Payment, report: RefundFailed, effect: Effect | None) -> D
     return Decision((failed,))
 
 
-def _concluded(
-    state: Payment, refund_id: str, amount_minor: int, partial: bool = False
-) -> Decision:
+def concluded(state: Payment, refund_id: str, amount_minor: int, partial: bool = False) -> Decision:
     """Conclude one refund, and request the next while money is left that has to go back."""
     after = after_refund(state, refund_id, amount_minor)
     left_minor = sum(due_minor(after, charge) for charge in after.charges)

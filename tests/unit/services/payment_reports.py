@@ -137,13 +137,18 @@ CAPTURE_LOOKED = row(
 )
 
 
-def ask(about: str, charge_id: str = "ch1") -> Decision:
+def ask(about: str, charge_id: str = "ch1", **more: Any) -> Decision:
     """The charge is read because of a report, whatever other look is in flight."""
-    return Decision(effects=(look_effect("o1", charge_id, about),))
+    return Decision(effects=(look_effect("o1", charge_id, about, **more),))
+
+
+def ask_refund(refund_id: str) -> Decision:
+    """The charge is read because a refund of all of it was reported."""
+    return ask(refund_id, refund_id=refund_id, refunded_minor=2500)
 
 
 ASK, ASK_PART, ASK_YEN = ask("2500EUR"), ask("1EUR"), ask("2500JPY")
-ASK_RE1, ASK_RE2 = ask("re1"), ask("re2")
+ASK_RE1, ASK_RE2 = ask_refund("re1"), ask_refund("re2")
 """What is reported is not comparable with anything: the charge is read."""
 CAPTURE_REPORTED = {**CAPTURE_LOOKED, "declined": ASK, "refunding blind": ASK, "fenced": ASK}
 PART_LATE = replace(LATE, amount_minor=1)
@@ -170,17 +175,19 @@ ACTION_REPORTED = row(
     ),
 )
 REFUND_REPORTED = row(
-    mismatched=emits(replace(HALF, refund_id="re2", amount_minor=1, remaining_minor=0)),
-    captured=emits(replace(HALF, refund_id="re2", amount_minor=2500, remaining_minor=0)),
-    captured_twice=emits(replace(HALF, refund_id="re2", amount_minor=2500, remaining_minor=0)),
+    mismatched=ASK_RE2,
+    captured=ASK_RE2,
+    captured_twice=ASK_RE2,
     declined=ASK_RE2,
     refunding_blind=ASK_RE2,
-    refunding_void=emits(LATE, replace(REFUNDED, refund_id="re2")),
-    refunding=emits(replace(REFUNDED, refund_id="re2")),
-    refunding_half=emits(replace(REFUNDED, refund_id="re2", amount_minor=1250)),
+    refunding_void=ASK_RE2,
+    refunding=ASK_RE2,
+    refunding_half=ASK_RE2,
     fenced=ASK_RE2,
-    reopened=emits(replace(REFUNDED, refund_id="re2")),
+    refunded=ASK_RE2,
+    reopened=ASK_RE2,
 )
+"""Nobody's word is enough for a refund: its charge is read."""
 PART_FAILED = replace(REFUND_FAILED, amount_minor=0)
 BLIND_FAILED = replace(
     PART_FAILED,
@@ -388,35 +395,16 @@ REPORTED: dict[str, dict[str, Decision]] = {
     "reported: pending, charge in flight": row(),
     "reported: refunded": REFUND_REPORTED,
     "reported: refunded re1 again": row(
-        mismatched=emits(replace(HALF, amount_minor=1, remaining_minor=0)),
-        captured=emits(replace(HALF, amount_minor=2500, remaining_minor=0)),
-        captured_twice=emits(replace(HALF, amount_minor=2500, remaining_minor=0)),
+        mismatched=ASK_RE1,
+        captured=ASK_RE1,
+        captured_twice=ASK_RE1,
         declined=ASK_RE1,
         refunding_blind=ASK_RE1,
-        refunding_void=emits(LATE, REFUNDED),
-        refunding=emits(REFUNDED),
+        refunding_void=ASK_RE1,
+        refunding=ASK_RE1,
         fenced=ASK_RE1,
     ),
-    "reported: refunded nothing": row(
-        captured_twice=Decision(
-            (replace(HALF, refund_id="re2", amount_minor=0, remaining_minor=900),),
-            (refund(2, "ch2", 900),),
-        ),
-        declined=ASK_RE2,
-        refunding_blind=ASK_RE2,
-        refunding_void=emits(replace(FENCE, refund_id="re2", email=MAIL)),
-        refunding=Decision(
-            (replace(HALF, refund_id="re2", amount_minor=0, remaining_minor=2500),), (refund(2),)
-        ),
-        refunding_half=Decision(
-            (replace(HALF, refund_id="re2", amount_minor=0),), (refund(3, "ch1", 1250),)
-        ),
-        fenced=ASK_RE2,
-        reopened=Decision(
-            (replace(HALF, refund_id="re2", amount_minor=0, remaining_minor=2500),),
-            (refund(3),),
-        ),
-    ),
+    "reported: refunded nothing": row(),
     "reported: voided": row(),
     "reported: nothing left": row(),
     "found": FOUND_ROW,

@@ -66,6 +66,7 @@ from tests.unit.services.payment_examples import (
     undo,
     verdict,
 )
+from tests.unit.services.payment_reports import ask_refund
 from tests.unit.services.test_payment import MATRIX
 
 BOOKED = look_effect("o1", "ch1", "2500:0", booked_minor=2500)
@@ -182,17 +183,19 @@ def test_a_partial_refund_goes_on_under_the_next_key() -> None:
     )
 
 
-@pytest.mark.parametrize("webhook_first", [True, False])
-def test_an_asynchronous_refund_counts_once(webhook_first: bool) -> None:
-    """The provider is asked until it is through, whether or not it calls back."""
+def test_an_asynchronous_refund_counts_once_whether_or_not_it_is_reported() -> None:
+    """The provider is asked until it is through; what it reports is read, and counts once."""
     started = MATRIX.given("captured").when(undo()).then(STARTED, effects=[refund(1)])
     through = Refunded("re1", 2500, "ch1")
     report, answer = Callback(through), EffectResult(refund(1), through)
-    if webhook_first:
-        refunded = started.when(report).then(REFUNDED)
-        refunded.without_pending(REFUND_KEY).when(answer).then_nothing()
-    else:
-        started.without_pending(REFUND_KEY).when(answer).then(REFUNDED).when(report).then_nothing()
+    (look,) = ask_refund("re1").effects
+    shown = EffectResult(look, replace(TOOK, refunded_minor=2500))
+    reported = started.when(report).then(effects=[look]).without_pending(look.key)
+    refunded = reported.when(shown).then(REFUNDED)
+    refunded.without_pending(REFUND_KEY).when(answer).then_nothing()
+    answered = started.without_pending(REFUND_KEY).when(answer).then(REFUNDED)
+    answered.when(report).then_nothing()
+    answered.when(shown).then_nothing()
 
 
 def test_a_refund_that_only_our_books_have_is_asked_for_once_more_however_often_found() -> None:
@@ -205,7 +208,10 @@ def test_a_refund_that_only_our_books_have_is_asked_for_once_more_however_often_
     done = asked.without_pending(again().key).when(
         EffectResult(again(), Refunded("re7", 2500, "ch1"))
     )
-    done.then_nothing().when(Callback(Refunded("re7", 2500, "ch1"))).then_nothing()
+    looking = done.then_nothing().when(Callback(Refunded("re7", 2500, "ch1"))).state()
+    (look,) = ask_refund("re7").effects
+    shown = EffectResult(look, replace(TOOK, refunded_minor=2500))
+    looking.without_pending(look.key).when(shown).then_nothing()
 
 
 @pytest.mark.parametrize(("claimed_minor", "given_minor"), [(1000, 1000), (0, 1000), (0, 2500)])
