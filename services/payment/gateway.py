@@ -12,7 +12,7 @@ outcome becomes known even without a webhook.
 """
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 from urllib.parse import quote
 
 from sagakit.bounded_http import HttpClient
@@ -198,7 +198,7 @@ def _is_about(refund: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:
     return (
         refund.get("reference", asked["reference"]) == asked["reference"]
         and (charge_id is None or refund.get("charge_id") in (None, charge_id))
-        and isinstance(amount_minor, int)
+        and is_amount(amount_minor)
         and amount_minor <= asked["amount_minor"]
     )
 
@@ -221,9 +221,9 @@ def charge_answer(charge: Mapping[str, Any]) -> ChargeAnswer | None:
             "status": "captured",
             "amount_minor": int(amount_minor),
             "currency": str(currency),
-        } if is_identifier(currency) and 0 <= amount_minor < MAX_AMOUNT_MINOR:
+        } if is_identifier(currency) and is_amount(amount_minor):
             refunded = charge.get("amount_refunded_minor")
-            known = isinstance(refunded, int) and 0 <= refunded <= amount_minor
+            known = is_amount(refunded) and refunded <= amount_minor
             return Captured(charge_id, amount_minor, currency, refunded if known else None)
         case {"id": str(charge_id), "status": "declined" | "voided" as status}:
             code = decline_code(charge.get("decline_code") or status)
@@ -240,6 +240,11 @@ def decline_code(code: object) -> str:
     return code if isinstance(code, str) and code in DECLINE_CODES else OTHER_DECLINE
 
 
+def is_amount(value: object) -> TypeGuard[int]:
+    """Return True for an amount in minor units; JSON's `true` is none."""
+    return type(value) is int and 0 <= value < MAX_AMOUNT_MINOR
+
+
 def _is_url(text: str) -> bool:
     return 0 < len(text) < MAX_URL_CHARS and text.isprintable() and " " not in text
 
@@ -247,8 +252,9 @@ def _is_url(text: str) -> bool:
 def refund_answer(refund: Mapping[str, Any], *, void: bool) -> RefundAnswer | None:
     """Return what a refund of the provider's API says, None if it says nothing.
 
-    `void`: all of the charge was asked for, so that it may be voided. Raises ResultPending while
-    the refund is pending.
+    `void`: all of the charge was asked for, so that it may be voided. A refund of nothing says
+    nothing: it would be asked for again at once, under a new key. Raises ResultPending while the
+    refund is pending.
     """
     if "error" not in refund and not is_identifier(refund.get("id")):
         return None
@@ -266,13 +272,13 @@ def refund_answer(refund: Mapping[str, Any], *, void: bool) -> RefundAnswer | No
             "charge_id": str(charge_id),
             "status": "failed",
             "amount_minor": int(amount_minor),
-        }:
+        } if is_amount(amount_minor):
             return RefundFailed(refund_id, charge_id, amount_minor)
         case {
             "id": str(refund_id),
             "charge_id": str(charge_id),
             "status": "refunded" | "partial" as status,
             "amount_minor": int(given_minor),
-        } if given_minor >= 0 and is_identifier(charge_id):
+        } if is_amount(given_minor) and given_minor and is_identifier(charge_id):
             return Refunded(refund_id, given_minor, charge_id, status == "partial")
     return None

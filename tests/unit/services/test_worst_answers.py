@@ -202,6 +202,34 @@ def test_another_refusal_of_a_refund_is_none(status: int, code: str) -> None:
         ask(outside, HttpProvider.refund, REFUND)
 
 
+# --- amounts that are none ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", ["refunded", "partial", "failed"])
+@pytest.mark.parametrize("amount_minor", [-100_000, True, 6, 2.5, "5", 2**60])
+def test_a_refund_of_what_is_no_amount_or_above_what_was_asked_for_is_no_answer(
+    status: str, amount_minor: Any
+) -> None:
+    body = {"id": "re_1", "charge_id": "ch_1", "status": status, "amount_minor": amount_minor}
+    outside = Outside(post=httpx2.Response(200, json=body))
+    with pytest.raises(EffectFailed):
+        ask(outside, HttpProvider.refund, REFUND)
+
+
+@pytest.mark.parametrize("status", ["refunded", "partial"])
+def test_a_refund_of_nothing_is_asked_for_again_under_its_key(status: str) -> None:
+    body = {"id": "re_1", "charge_id": "ch_1", "status": status, "amount_minor": 0}
+    with pytest.raises(EffectFailed):
+        ask(Outside(post=httpx2.Response(200, json=body)), HttpProvider.refund, REFUND)
+
+
+@pytest.mark.parametrize("amount_minor", [True, -1, 2**60, "2501"])
+def test_a_charge_of_what_is_no_amount_is_no_answer(amount_minor: Any) -> None:
+    outside = Outside(post=httpx2.Response(200, json={**CHARGED, "amount_minor": amount_minor}))
+    with pytest.raises(EffectFailed):
+        ask(outside, HttpProvider.charge, CHARGE)
+
+
 # --- hostile texts --------------------------------------------------------------------------------
 
 
