@@ -1041,7 +1041,7 @@ class PaymentRefunded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaymentReportDoubted:
-    """A report of a capture is not what was asked for; the charge is read at the provider."""
+    """A report of a capture or refund is not what was asked for, or what its charge shows."""
 
     type: ClassVar[str] = "PaymentReportDoubted"
     owner: ClassVar[str] = "payment"
