@@ -14,7 +14,8 @@ Rules behind the table in tests/unit/services/test_shipping.py:
   known (`awaits_label`) is not taken; the carrier reports it again.
 - A shipment of several parcels is picked up when all of them are, by their tracking numbers. Once
   one of them is gone it cannot be undone any more.
-- A report of a label that the shipment does not have is no pickup of it: a person is called.
+- A report of a label that the shipment does not have, or that the carrier refused to make, is no
+  pickup of it: a person is called.
 - Every Undo is answered sooner or later, by ShipmentCancelled or by ShipmentCancelRefused.
 """
 
@@ -124,6 +125,8 @@ def decide(state: Shipment, trigger: Trigger, now: datetime) -> Decision:
             return _label_outcome(state, effect, result)
         case EffectResult(effect, result) if effect.kind == CANCEL:
             return _cancel_outcome(state, effect, result)
+        case Callback(PickedUp() as parcel) if state.phase is Phase.FAILED:
+            return _say(_doubted(parcel, "none: the carrier refused to make one"))
         case Callback(PickedUp() as parcel):
             return _reported(state, parcel)
     return NOTHING
@@ -294,13 +297,13 @@ def _partly(state: Shipment, parcel: PickedUp) -> Decision:
     return _say(event, *refused)
 
 
-def _doubted(parcel: PickedUp, label_id: str) -> ShipmentReportDoubted:
+def _doubted(parcel: PickedUp, known: str) -> ShipmentReportDoubted:
     return ShipmentReportDoubted(
         order_id=parcel.order_id,
         label_id=parcel.label_id,
         tracking=parcel.tracking,
         reason=f"the carrier reports a pickup with label {parcel.label_id}; the shipment has "
-        f"{label_id}",
+        f"{known}",
     )
 
 

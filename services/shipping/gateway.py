@@ -7,7 +7,7 @@ count as an answer; anything else leaves the outcome unknown (see `sagakit.effec
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
 from sagakit.bounded_http import HttpClient
 from sagakit.decider import Effect
@@ -142,9 +142,7 @@ class HttpCarrier:
             body,
             refusals=FINAL_REFUSALS,
         )
-        if answer.get("reference", effect.saga) != effect.saga:
-            raise self._http.unusable(f"cancellation {effect.idempotency_key}", answer)
-        read = cancel_answer(answer)
+        read = cancel_answer(answer) if _is_about(answer, body) else None
         if read is None:
             raise self._http.unusable(f"cancellation {effect.idempotency_key}", answer)
         return read
@@ -180,7 +178,8 @@ def label_answer(order_id: str, label: Mapping[str, Any]) -> LabelAnswer | None:
             return None
         case {"status": "created", "id": str(label_id), "tracking": str(tracking)}:
             parcels = label.get("parcels", 1)
-            return Labelled(label_id, tracking, parcels) if _is_number(parcels) else None
+            known = is_number_of_parcels(parcels)
+            return Labelled(label_id, tracking, parcels) if known else None
         case {"status": "picked_up", "id": str(label_id), "tracking": str(tracking)}:
             return PickedUp(order_id, label_id, tracking)
         case {"status": "refused"}:
@@ -190,8 +189,19 @@ def label_answer(order_id: str, label: Mapping[str, Any]) -> LabelAnswer | None:
     return None
 
 
-def _is_number(parcels: object) -> bool:
-    return isinstance(parcels, int) and 1 <= parcels <= MAX_PARCELS
+def is_number_of_parcels(value: object) -> TypeGuard[int]:
+    """Return True for a number of parcels that a label may have; JSON's `true` is none."""
+    return type(value) is int and 1 <= value <= MAX_PARCELS
+
+
+def _is_about(cancellation: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:
+    """Return True if a cancellation names no other order or label than was asked for."""
+    label_id = asked["label_id"]
+    return (
+        cancellation.get("reference", asked["reference"]) == asked["reference"]
+        and cancellation.get("label_key", asked["label_key"]) == asked["label_key"]
+        and (label_id is None or cancellation.get("label_id") in (None, label_id))
+    )
 
 
 def cancel_answer(cancellation: Mapping[str, Any]) -> CancelAnswer | None:

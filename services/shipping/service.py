@@ -17,7 +17,6 @@ from sagakit.web.signed_webhook import (
     ReadReport,
     Secrets,
     WebhookPort,
-    minor_of,
     saga_of,
     signed_webhook,
     text_of,
@@ -31,7 +30,7 @@ from services.shipping.decide import (
     decide,
     evolve,
 )
-from services.shipping.gateway import HttpCarrier
+from services.shipping.gateway import MAX_PARCELS, HttpCarrier, is_number_of_parcels
 from services.shipping.store import BOOKS, store
 
 
@@ -79,7 +78,9 @@ def _too_early(state: Shipment, report: Any) -> str | None:
 def _picked_up(data: Mapping[str, Any]) -> tuple[str, PickedUp]:
     saga = saga_of(data)
     order_id = split_key(saga)[1]
-    parcels = minor_of(data, "parcels") if "parcels" in data else 1
+    parcels = data.get("parcels", 1)
+    if not is_number_of_parcels(parcels):
+        raise ValueError(f"data.parcels must be a whole number from 1 to {MAX_PARCELS}")
     return saga, PickedUp(order_id, text_of(data, "id"), text_of(data, "tracking"), parcels)
 
 

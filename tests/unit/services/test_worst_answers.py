@@ -26,6 +26,7 @@ from services.payment.ledger import (
 from services.payment.service import REPORTS
 from services.shipping.decide import Cancelled, Labelled, PickedUp, Refused, TooLate
 from services.shipping.gateway import GONE, KEPT, OTHER_REFUSAL, HttpCarrier
+from services.shipping.service import REPORTS as PICKUPS
 from tests.order_facts import ONE_TEA
 
 SAGA = "order/o1"
@@ -228,6 +229,22 @@ def test_a_charge_of_what_is_no_amount_is_no_answer(amount_minor: Any) -> None:
     outside = Outside(post=httpx2.Response(200, json={**CHARGED, "amount_minor": amount_minor}))
     with pytest.raises(EffectFailed):
         ask(outside, HttpProvider.charge, CHARGE)
+
+
+@pytest.mark.parametrize(
+    "other", [{"label_id": "lb_2"}, {"label_key": "order/o2:label"}, {"reference": "order/o2"}]
+)
+def test_a_cancellation_of_another_label_is_no_answer(other: dict[str, str]) -> None:
+    outside = Outside(post=httpx2.Response(200, json={"status": "cancelled", **other}))
+    with pytest.raises(EffectFailed):
+        ask(outside, HttpCarrier.cancel, CANCEL)
+
+
+@pytest.mark.parametrize("parcels", [2**52, 0, -1, True, "2"])
+def test_a_pickup_of_an_impossible_number_of_parcels_is_refused(parcels: Any) -> None:
+    data = {"id": "lb_1", "reference": SAGA, "tracking": "T", "parcels": parcels}
+    with pytest.raises(ValueError, match=r"data\.parcels must be a whole number from 1 to 10000"):
+        PICKUPS["label.picked_up"](data)
 
 
 # --- hostile texts --------------------------------------------------------------------------------
