@@ -145,6 +145,15 @@ class SagaConflict(UnprocessableRecord):
     code = "conflict"
 
 
+class UnreadableState(UnprocessableRecord):
+    """What the database holds of a saga is no state that this code knows.
+
+    The message names the table, the saga and the fault.
+    """
+
+    code = "unreadable_state"
+
+
 class SequenceGap(UnprocessableRecord):
     """Earlier events of the same producer for the same saga are missing."""
 

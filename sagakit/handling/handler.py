@@ -324,6 +324,8 @@ class _Batch(Generic[S]):
         except SagaConflict as conflict:
             return self._set_aside(message, conflict)
         except UnprocessableRecord as poison:
+            if message.record is None:
+                raise
             if plan.starts and isinstance(poison, SequenceGap):
                 inbox_row.flow, inbox_row.facts = plan.label, plan.facts
             return self._park(message, poison.code, str(poison))

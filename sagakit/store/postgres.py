@@ -15,7 +15,7 @@ from sqlalchemy import Connection as CoreConnection
 from sqlalchemy import Engine, create_engine, event, exc, make_url, text
 
 from sagakit.decider import Effect, Trigger
-from sagakit.errors import StaleState
+from sagakit.errors import StaleState, UnreadableState
 from sagakit.failures import Failure, failure_of
 from sagakit.foreign_text import bounded
 from sagakit.messages.envelope import EffectRow, Lease, OutboxRow, ParkedRow, Record, Trace
@@ -329,10 +329,14 @@ class OptimisticTransaction(PostgresTransaction[S]):
                 key, inbox, state = row[0], row[:_INBOX_COLUMNS], row[_INBOX_COLUMNS:]
                 found[key] = InboxRow(key) if inbox[-1] is None else InboxRow(*inbox)
                 known = state[0] is not None
-                self._states[key] = (
-                    self._store.from_row(state[1:]) if known else self._store.initial
-                )
+                self._states[key] = self._read(key, state[1:]) if known else self._store.initial
         return found
+
+    def _read(self, key: str, row: Sequence[Any]) -> S:
+        try:
+            return self._store.read(key, row)
+        except UnreadableState as reason:
+            raise StaleState(str(reason)) from reason  # its records are parked, under lock
 
     def finish(self, leases: Sequence[Lease]) -> set[UUID]:
         """Return all of them: `commit` checks that they are still held."""

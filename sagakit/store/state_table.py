@@ -7,9 +7,10 @@ from typing import Any, Generic, TypeVar
 from sqlalchemy import MetaData, Table
 
 from sagakit.decider import Trigger
+from sagakit.errors import UnreadableState
 from sagakit.store.connections import Connection
 from sagakit.store.json_rows import KEYS, as_json, driver_sql, recordset, rows_of
-from sagakit.store.loaded_states import LoadedStates
+from sagakit.store.loaded_states import NONE, LoadedStates
 
 S = TypeVar("S")
 Load = Callable[[Any], Any]
@@ -53,11 +54,25 @@ class TableStore(Generic[S]):
         self, connection: Connection, wanted: Mapping[str, Sequence[Trigger]]
     ) -> "TableWorking[S]":
         """Return the states of the sagas in `wanted`; the initial state for those without a row."""
-        states = dict.fromkeys(wanted, self.initial)
+        states, unreadable = dict.fromkeys(wanted, self.initial), dict[str, UnreadableState]()
         if wanted:
-            rows = connection.execute(self._select, {"keys": as_json(list(wanted))})
-            states |= {row[0]: self.from_row(row[1:]) for row in rows}
-        return TableWorking(self, states)
+            for key, *row in connection.execute(self._select, {"keys": as_json(list(wanted))}):
+                try:
+                    states[key] = self.read(key, row)
+                except UnreadableState as reason:
+                    del states[key]
+                    unreadable[key] = reason
+        return TableWorking(self, states, unreadable)
+
+    def read(self, key: str, row: Sequence[Any]) -> S:
+        """Return the state of a saga's column values. Raises UnreadableState."""
+        try:
+            return self.from_row(row)
+        except Exception as error:
+            raise UnreadableState(
+                f"the row of {key} in the table {self.table.name} is no state that this code knows "
+                f"({type(error).__name__}: {error}); run the code that wrote it, or correct the row"
+            ) from error
 
     def to_row(self, state: S) -> dict[str, Any]:
         """Return the state's column values, without `saga`."""
@@ -78,8 +93,13 @@ class TableStore(Generic[S]):
 class TableWorking(LoadedStates[S]):
     """Implements `ports.Working` for a TableStore."""
 
-    def __init__(self, store: TableStore[S], states: dict[str, S]) -> None:
-        super().__init__(store.initial, states)
+    def __init__(
+        self,
+        store: TableStore[S],
+        states: dict[str, S],
+        unreadable: Mapping[str, UnreadableState] = NONE,
+    ) -> None:
+        super().__init__(store.initial, states, unreadable)
         self._store = store
 
     def save(self, connection: Connection) -> None:

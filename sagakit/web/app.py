@@ -11,7 +11,12 @@ from sqlalchemy import exc
 from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sagakit.errors import RegistryUnavailable, RequestTimedOut, TooManyWaiting
+from sagakit.errors import (
+    RegistryUnavailable,
+    RequestTimedOut,
+    TooManyWaiting,
+    UnreadableState,
+)
 from sagakit.own_threads import OwnThreads
 from sagakit.retry import is_transient
 from sagakit.telemetry import metrics
@@ -137,6 +142,10 @@ def _explain_errors(app: FastAPI) -> None:
     @app.exception_handler(RegistryUnavailable)
     async def unread(request: Request, error: RegistryUnavailable) -> JSONResponse:
         return _come_again("schema registry unavailable", str(error))
+
+    @app.exception_handler(UnreadableState)
+    async def unknown(request: Request, error: UnreadableState) -> JSONResponse:
+        return _come_again("unreadable state", str(error))
 
     app.add_exception_handler(exc.SQLAlchemyError, _unavailable)
 

@@ -28,8 +28,7 @@ def on_report(state: Payment, report: Refunded) -> Decision:
 
 
 def on_charge_read(state: Payment, found: Captured, look: Effect) -> Decision | None:
-    """Book the reported refund as far as the charge shows it; return None if it shows no more than
-    the books."""
+    """Book the reported refund as far as the charge shows it; else return None."""
     payload: Any = look.payload
     refund_id, reported_minor = payload[REFUND_ID], payload[REFUNDED_MINOR]
     charge, shown_minor = state.charge(found.charge_id), found.refunded_minor

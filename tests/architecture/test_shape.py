@@ -21,6 +21,7 @@ OWN_ROOMS = {
         "disputes.py",
         "ledger.py",
         "own_events.py",
+        "refund_reports.py",
         "refunds.py",
         "statement.py",
     },
