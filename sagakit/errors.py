@@ -146,7 +146,7 @@ class SagaConflict(UnprocessableRecord):
 
 
 class UnreadableState(UnprocessableRecord):
-    """What the database holds of a saga is no state that this code knows.
+    """The row of a saga in the database is no state that this code knows.
 
     The message names the table, the saga and the fault.
     """
