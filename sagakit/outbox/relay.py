@@ -273,7 +273,7 @@ class Relay:
         self._commits.leave_to_table()
         if self._check_log and not self._remove_published(connection, epoch):
             return 0
-        if rows := _fetch_rows(connection, self._batch):
+        if rows := self._fetch(connection, epoch, self._batch):
             self._commits.note_read(rows)
             self._publish(connection, epoch, rows)
         return self._remove(connection, epoch)
@@ -314,13 +314,13 @@ class Relay:
         self._faults("mid-relay")
 
     def _set_aside(self, connection: Connection, epoch: int, row: OutboxRow, error: str) -> None:
-        """Move a row that the broker refuses by itself out of the way of those behind it."""
+        """Move a row that can never be published out of the way of those behind it."""
         values = {"id": row.id, "epoch": epoch, "error": error}
         if connection.execute(SET_ASIDE, values).rowcount != 1:
             self._publisher.discard()
             raise LostLeadership(f"a row was refused in epoch {epoch}, but another relay leads now")
         log.error(
-            "the broker refuses a row of the outbox for good, it is set aside",
+            "a row of the outbox can never be published, it is set aside",
             topic=row.topic,
             saga=row.saga,
             bytes=len(row.value),
@@ -333,7 +333,7 @@ class Relay:
         It checks two batches, since new rows may lie between those of the last one. While no
         broker answers, none would take rows either; after LOOK_FOR_S they are published unchecked.
         """
-        rows = self._first_rows(connection)
+        rows = self._first_rows(connection, epoch)
         try:
             logged = self._find_published(rows) if rows else {}
             self._log_unreadable_since_s = None
@@ -378,17 +378,38 @@ class Relay:
             else:
                 left = left[len(part) :]
 
-    def _first_rows(self, connection: Connection) -> list[OutboxRow]:
+    def _first_rows(self, connection: Connection, epoch: int) -> list[OutboxRow]:
         """Return the first two batches of the outbox; read in parts if they took too long."""
         if self._batch == BATCH:
-            return _fetch_rows(connection, 2 * BATCH)
+            return self._fetch(connection, epoch, 2 * BATCH)
         rows: list[OutboxRow] = []
         while len(rows) < 2 * BATCH:
-            page = _fetch_rows(connection, self._batch, after=rows[-1].id or 0 if rows else 0)
+            after = rows[-1].id or 0 if rows else 0
+            page = self._fetch(connection, epoch, self._batch, after)
             rows += page
             if len(page) < self._batch:
                 break
         return rows
+
+    def _fetch(
+        self, connection: Connection, epoch: int, limit: int, after: int = 0
+    ) -> list[OutboxRow]:
+        """Return the next rows, after setting aside those whose headers cannot be read."""
+        while True:
+            rows: list[OutboxRow] = []
+            unreadable: list[tuple[OutboxRow, str]] = []
+            for r in connection.execute(FETCH, {"limit": limit, "after": after}):
+                try:
+                    headers = unpack_headers(r.headers)
+                except ValueError as error:
+                    row = OutboxRow(r.topic, r.key, (), bytes(r.value), r.id)
+                    unreadable.append((row, f"the headers cannot be read: {error}"))
+                else:
+                    rows.append(OutboxRow(r.topic, r.key, headers, bytes(r.value), r.id))
+            if not unreadable:
+                return rows
+            for row, reason in unreadable:
+                self._set_aside(connection, epoch, row, reason)
 
     def _move(self, connection: Connection, logged: AppendTimes, epoch: int) -> None:
         now = self._clock()
@@ -451,13 +472,6 @@ def autocommit_connection(engine: Engine) -> Connection:
     keeps it in `outbox_sent`, so the relay needs no longer transactions.
     """
     return engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-
-
-def _fetch_rows(connection: Connection, limit: int, *, after: int = 0) -> list[OutboxRow]:
-    return [
-        OutboxRow(r.topic, r.key, unpack_headers(r.headers), bytes(r.value), r.id)
-        for r in connection.execute(FETCH, {"limit": limit, "after": after})
-    ]
 
 
 def _day(day: datetime) -> str:

@@ -134,8 +134,12 @@ def pack_headers(headers: Sequence[tuple[str, bytes]]) -> str:
 
 
 def unpack_headers(packed: str) -> tuple[tuple[str, bytes], ...]:
-    """Return the headers that `pack_headers` packed."""
-    return tuple((k, v.encode("latin-1")) for k, v in orjson.loads(packed))
+    """Return the headers that `pack_headers` packed. Raises ValueError for anything else."""
+    found = orjson.loads(packed)
+    pairs = found if isinstance(found, list) else [found]
+    if any(not isinstance(p, list) or [type(x) for x in p] != [str, str] for p in pairs):
+        raise ValueError(f"no list of pairs of texts: {packed[:100]}")
+    return tuple((k, v.encode("latin-1")) for k, v in pairs)
 
 
 OUTBOX_SAGA = (

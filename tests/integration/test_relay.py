@@ -348,3 +348,31 @@ def test_a_batch_that_the_broker_refuses_is_halved_and_a_row_too_large_is_set_as
     assert "MSG_SIZE_TOO_LARGE" in book.scalar("SELECT error FROM outbox_refused")
     assert book.scalar("SELECT count(*) FROM outbox_refused") == 1
     book.engine.dispose()
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        "not json",
+        "1",
+        '{"a":1}',
+        '{"ab":1}',
+        '["ab"]',
+        '[["a"]]',
+        '[["a",null]]',
+        '[["a","\u20ac"]]',
+    ],
+)
+def test_a_row_whose_headers_cannot_be_read_is_set_aside(book: Book, headers: str) -> None:
+    publisher = Ledger()
+    relay = relay_of(book, publisher)
+    book.write("a")
+    book.write("b")
+    with book.engine.begin() as connection:
+        connection.execute(text("UPDATE outbox SET headers = :h WHERE key = 'a'"), {"h": headers})
+    with leading(book) as (connection, epoch):
+        relay.publish_once(connection, epoch)
+    assert publisher.log == [("b", "1")]
+    assert book.empty()
+    assert "headers cannot be read" in book.scalar("SELECT error FROM outbox_refused")
+    assert book.scalar("SELECT key FROM outbox_refused") == "a"
