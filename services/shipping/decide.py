@@ -14,8 +14,8 @@ Rules behind the table in tests/unit/services/test_shipping.py:
   known (`awaits_label`) is not taken; the carrier reports it again.
 - A shipment of several parcels is picked up when all of them are, by their tracking numbers. Once
   one of them is gone it cannot be undone any more.
-- A report of a label that the shipment does not have, or that the carrier refused to make, is no
-  pickup of it: a person is called.
+- A report of a label that the shipment does not have, or of another number of parcels than the
+  label has, is no pickup of it: a person is called.
 - Every Undo is answered sooner or later, by ShipmentCancelled or by ShipmentCancelRefused.
 """
 
@@ -93,12 +93,12 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class PickedUp:
-    """The carrier has a parcel, of so many with one label."""
+    """The carrier has a parcel, of so many with one label; None: it does not say of how many."""
 
     order_id: str
     label_id: str
     tracking: str
-    parcels: int = 1
+    parcels: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +125,6 @@ def decide(state: Shipment, trigger: Trigger, now: datetime) -> Decision:
             return _label_outcome(state, effect, result)
         case EffectResult(effect, result) if effect.kind == CANCEL:
             return _cancel_outcome(state, effect, result)
-        case Callback(PickedUp() as parcel) if state.phase is Phase.FAILED:
-            return _say(_doubted(parcel, "none: the carrier refused to make one"))
         case Callback(PickedUp() as parcel):
             return _reported(state, parcel)
     return NOTHING
@@ -218,16 +216,22 @@ def _reported(state: Shipment, parcel: PickedUp) -> Decision:
     if awaits_label(state) or state.phase is Phase.PICKED_UP:
         return NOTHING
     order_id = parcel.order_id
+    if state.facts is None:
+        return _say(_doubted(parcel, "none"))
     if state.label_id is not None and state.label_id != parcel.label_id:
         return _say(_doubted(parcel, state.label_id))
+    if parcel.parcels not in (None, state.parcels):
+        return _say(_doubted(parcel, f"{state.parcels}", f" for {parcel.parcels} parcels"))
     picked = {*state.picked, parcel.tracking}
-    if len(picked) < max(parcel.parcels, state.parcels):
-        return _partly(state, parcel) if parcel.tracking not in state.picked else NOTHING
+    if len(picked) < state.parcels:
+        if parcel.tracking in state.picked:
+            return NOTHING
+        return _partly(state, state.facts, parcel)
     seen = replace(state, label_id=parcel.label_id, tracking=parcel.tracking)
     gone = _gone(seen, order_id)
     # the outcome of the cancel call refuses a waiting Undo; without such a call, refuse it here
     unanswered = state.phase is Phase.CANCELLING and CANCEL not in state.in_flight
-    if unanswered or not gone:
+    if unanswered:
         return _say(*gone, _too_late(parcel.label_id, order_id))
     return _say(*gone)
 
@@ -276,33 +280,30 @@ def evolve(state: Shipment, event: Any) -> Shipment:
 # --- effects and events ---------------------------------------------------------------------------
 
 
-def _partly(state: Shipment, parcel: PickedUp) -> Decision:
+def _partly(state: Shipment, facts: OrderFacts, parcel: PickedUp) -> Decision:
     """Record one of several parcels; with it, a waiting Undo is refused."""
-    parcels = max(parcel.parcels, state.parcels)
     refused = (
         (_too_late(parcel.label_id, parcel.order_id),)
         if state.phase is Phase.CANCELLING and CANCEL not in state.in_flight
         else ()
     )
-    if state.facts is None:
-        return _say(_too_late(parcel.label_id, parcel.order_id))
     event = ShipmentPartlyPickedUp(
         order_id=parcel.order_id,
-        order=state.facts,
+        order=facts,
         label_id=parcel.label_id,
         tracking=parcel.tracking,
-        parcels=parcels,
-        reason=f"{len(state.picked) + 1} of {parcels} parcels are picked up",
+        parcels=state.parcels,
+        reason=f"{len(state.picked) + 1} of {state.parcels} parcels are picked up",
     )
     return _say(event, *refused)
 
 
-def _doubted(parcel: PickedUp, known: str) -> ShipmentReportDoubted:
+def _doubted(parcel: PickedUp, known: str, of: str = "") -> ShipmentReportDoubted:
     return ShipmentReportDoubted(
         order_id=parcel.order_id,
         label_id=parcel.label_id,
         tracking=parcel.tracking,
-        reason=f"the carrier reports a pickup with label {parcel.label_id}; the shipment has "
+        reason=f"the carrier reports a pickup with label {parcel.label_id}{of}; the shipment has "
         f"{known}",
     )
 

@@ -78,8 +78,8 @@ def _too_early(state: Shipment, report: Any) -> str | None:
 def _picked_up(data: Mapping[str, Any]) -> tuple[str, PickedUp]:
     saga = saga_of(data)
     order_id = split_key(saga)[1]
-    parcels = data.get("parcels", 1)
-    if not is_number_of_parcels(parcels):
+    parcels = data.get("parcels")
+    if "parcels" in data and not is_number_of_parcels(parcels):
         raise ValueError(f"data.parcels must be a whole number from 1 to {MAX_PARCELS}")
     return saga, PickedUp(order_id, text_of(data, "id"), text_of(data, "tracking"), parcels)
 
