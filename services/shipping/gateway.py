@@ -2,8 +2,10 @@
 
 Contract of the carrier: `POST /v1/labels`, `POST /v1/cancellations`, each with the header
 `Idempotency-Key`; webhook `label.picked_up` (see `service`), one for each of the label's `parcels`
-with its `tracking`. Only the documented business answers, about the reference that was asked for,
-count as an answer; anything else leaves the outcome unknown (see `sagakit.effects.http_gateway`).
+with its `tracking`. A label and a cancellation always have the `reference` that was asked for; one
+without it is believed as little as one with another. A cancellation may leave `label_id` and
+`label_key` out. Only these documented answers count; anything else leaves the outcome unknown (see
+`sagakit.effects.http_gateway`). A refusal by a code has no reference: it is the call's own answer.
 """
 
 from collections.abc import Mapping, Sequence
@@ -119,9 +121,8 @@ class HttpCarrier:
             answer = await self._http.made_before("/v1/labels", effect)
         if answer is None:
             answer = await self._http.call("POST", "/v1/labels", effect.idempotency_key, body)
-        if answer.get("reference", effect.saga) != effect.saga:
-            raise self._http.unusable(f"label {effect.idempotency_key}", answer)
-        read = label_answer(str(payload["order_id"]), answer)
+        about = answer.get("reference") == effect.saga
+        read = label_answer(str(payload["order_id"]), answer) if about else None
         if read is None:
             raise self._http.unusable(f"label {effect.idempotency_key}", answer)
         return read
@@ -195,10 +196,12 @@ def is_number_of_parcels(value: object) -> TypeGuard[int]:
 
 
 def _is_about(cancellation: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:
-    """Return True if a cancellation names no other order or label than was asked for."""
+    """Return True if a cancellation is of the order, and of no other label than was asked for."""
     label_id = asked["label_id"]
+    if "error" in cancellation:
+        return True
     return (
-        cancellation.get("reference", asked["reference"]) == asked["reference"]
+        cancellation.get("reference") == asked["reference"]
         and cancellation.get("label_key", asked["label_key"]) == asked["label_key"]
         and (label_id is None or cancellation.get("label_id") in (None, label_id))
     )

@@ -232,15 +232,43 @@ def test_a_charge_of_what_is_no_amount_is_no_answer(amount_minor: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "other", [{"label_id": "lb_2"}, {"label_key": "order/o2:label"}, {"reference": "order/o2"}]
+    "other",
+    [
+        {"label_id": "lb_2"},
+        {"label_key": "order/o2:label"},
+        {"reference": "order/o2"},
+        {"reference": None},
+    ],
 )
-def test_a_cancellation_of_another_label_is_no_answer(other: dict[str, str]) -> None:
-    outside = Outside(post=httpx2.Response(200, json={"status": "cancelled", **other}))
+@pytest.mark.parametrize("status", ["cancelled", "too_late"])
+def test_a_cancellation_of_another_label_is_no_answer(status: str, other: dict[str, Any]) -> None:
+    body = {"status": status, "reference": SAGA, **other}
     with pytest.raises(EffectFailed):
-        ask(outside, HttpCarrier.cancel, CANCEL)
+        ask(Outside(post=httpx2.Response(200, json=body)), HttpCarrier.cancel, CANCEL)
 
 
-@pytest.mark.parametrize("parcels", [2**52, 0, -1, True, "2"])
+def test_a_cancellation_of_the_order_is_an_answer_also_where_it_names_no_label() -> None:
+    outside = Outside(post=httpx2.Response(200, json={"status": "cancelled", "reference": SAGA}))
+    assert ask(outside, HttpCarrier.cancel, CANCEL) == Cancelled()
+
+
+@pytest.mark.parametrize("effect", [LABEL, CANCEL], ids=["label", "cancellation"])
+def test_an_answer_of_the_carrier_without_a_reference_is_none(effect: Effect) -> None:
+    body = {**LABELLED, "status": "created" if effect is LABEL else "cancelled"}
+    del body["reference"]
+    perform: Any = HttpCarrier.label if effect is LABEL else HttpCarrier.cancel
+    with pytest.raises(EffectFailed):
+        ask(Outside(post=httpx2.Response(200, json=body)), perform, effect)
+
+
+@pytest.mark.parametrize("parcels", [True, 0, 10_001, "2"])
+def test_a_label_of_an_impossible_number_of_parcels_is_no_answer(parcels: Any) -> None:
+    outside = Outside(post=httpx2.Response(200, json={**LABELLED, "parcels": parcels}))
+    with pytest.raises(EffectFailed):
+        ask(outside, HttpCarrier.label, LABEL)
+
+
+@pytest.mark.parametrize("parcels", [2**52, 0, -1, True, None, "2"])
 def test_a_pickup_of_an_impossible_number_of_parcels_is_refused(parcels: Any) -> None:
     data = {"id": "lb_1", "reference": SAGA, "tracking": "T", "parcels": parcels}
     with pytest.raises(ValueError, match=r"data\.parcels must be a whole number from 1 to 10000"):
@@ -253,7 +281,7 @@ def test_a_pickup_of_an_impossible_number_of_parcels_is_refused(parcels: Any) ->
 @pytest.mark.parametrize("text", [*ADDRESSES, "x" * 600_000, "a\u0000b", "\u001b]52;c;AA\u0007"])
 def test_words_of_the_carrier_reach_no_reason(text: str) -> None:
     for name in ("code", "reason"):
-        body = {"status": "refused", "code": "no_way", "reason": "no", name: text}
+        body = {"reference": SAGA, "status": "refused", "code": "no_way", name: text}
         outside = Outside(post=httpx2.Response(200, content=orjson.dumps(body)))
         assert ask(outside, HttpCarrier.label, LABEL) == Refused(OTHER_REFUSAL)
 
