@@ -18,7 +18,7 @@ from travel.car.gateway import Rental
 from travel.flight.decide import BUY, REFUND, Booked, Kept, Refunded, Refused
 from travel.flight.gateway import Airline
 from travel.hotel.decide import Captured, Held, Lapsed, Released
-from travel.hotel.gateway import Payer
+from travel.hotel.gateway import REPORTS, Payer
 from travel.supplier import NEVER_CANCELLED, OTHER_REASON, HttpSupplier
 
 SAGA = "trip/t1"
@@ -167,3 +167,23 @@ def test_words_of_a_supplier_are_not_kept(words: str) -> None:
         ask(other, lambda it: Rental(it).reserve(effect))
     assert len(str(error.value)) < 300
     assert "nster" not in str(error.value)
+
+
+# --- webhooks of the payer ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", sorted(REPORTS))
+@pytest.mark.parametrize("detail", ["abc", "1_0", "\u0663", " 7 ", "-1", "+1", "1.0", "9" * 10, 7])
+def test_a_stay_whose_number_is_none_is_refused_by_the_name_of_the_field(
+    kind: str, detail: Any
+) -> None:
+    data = {"reference": SAGA, "id": "h1", "amount_minor": 1, "currency": "EUR", "detail": detail}
+    with pytest.raises(ValueError, match=r"^data\.detail must be "):
+        REPORTS[kind](data)
+
+
+@pytest.mark.parametrize("kind", sorted(REPORTS))
+def test_a_stay_is_found_by_its_number(kind: str) -> None:
+    data = {"reference": SAGA, "id": "h1", "amount_minor": 1, "currency": "EUR", "detail": "10"}
+    saga, report = REPORTS[kind](data)
+    assert (saga, report.number) == (SAGA, 10)

@@ -1,5 +1,6 @@
 """Connects hotel to the payer of its stays, and reads the payer's webhooks."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -17,6 +18,9 @@ from travel.hotel.decide import (
 )
 from travel.payload import stay_in
 from travel.supplier import Booking, Supplier, paid, unexpected
+
+NUMBER = re.compile("[0-9]{1,9}")
+"""A stay's number as `hold` writes it; no sign, no other script's digits."""
 
 
 class Payer:
@@ -108,7 +112,10 @@ def _held(data: Mapping[str, Any]) -> Held:
 
 def _number(data: Mapping[str, Any]) -> int:
     """Return the number of the stay that a hold is for. Raises ValueError."""
-    return int(text_of(data, "detail"))
+    detail = text_of(data, "detail")
+    if not NUMBER.fullmatch(detail):
+        raise ValueError("data.detail must be the number of a stay, in 1 to 9 digits from 0 to 9")
+    return int(detail)
 
 
 REPORTS: Mapping[str, ReadReport] = {"hold.due": _due, "hold.expired": _expired}
