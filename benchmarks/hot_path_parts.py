@@ -35,8 +35,9 @@ from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import AppendTimes, OutboxRow
 from sagakit.outbox.relay import Relay
 from sagakit.store.commit_queue import CommitQueue
+from sagakit.store.packed_headers import unpack_headers
 from sagakit.store.ports import Changes, InboxRow
-from sagakit.store.postgres import PostgresDatabase, engine_for, unpack_headers
+from sagakit.store.postgres import PostgresDatabase, engine_for
 from schemas import CONTRACT, FLOWS
 from services.fraud.service import participant
 from shop.workload.orders import FLOW_LABELS

@@ -35,7 +35,8 @@ from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import NAMESPACE, Envelope, OutboxRow, Record, Trace
 from sagakit.outbox.relay import NEW_EPOCH, Relay
 from sagakit.store.migrate import migrate
-from sagakit.store.postgres import PostgresDatabase, engine_for, unpack_headers
+from sagakit.store.packed_headers import unpack_headers
+from sagakit.store.postgres import PostgresDatabase, engine_for
 from schemas import CONTRACT, FLOWS
 from schemas.events import OrderPlaced
 from services.inventory.decide import Reservation, decide, evolve

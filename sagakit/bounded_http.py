@@ -5,6 +5,7 @@ with many in flight (see docs/decisions/0026).
 """
 
 import asyncio
+import json
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -14,7 +15,6 @@ from urllib.parse import urlencode, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
-import orjson
 from yarl import URL
 
 from sagakit.provider_pause import ProviderPause
@@ -95,7 +95,7 @@ class HttpClient:
         sent = {"Accept-Encoding": "identity", **(headers or {})}
         content: bytes | None = None
         if json is not None:
-            content, sent["Content-Type"] = orjson.dumps(json), "application/json"
+            content, sent["Content-Type"] = _as_json(json), "application/json"
         request = Request(method, url + _query(params or {}), sent, content)
         body = bytearray()
         try:
@@ -156,6 +156,11 @@ class HttpClient:
             passed = proxy_bypass(origin[1])
             self._proxy_of[origin] = None if passed else getproxies().get(parts.scheme)
         return self._proxy_of[origin]
+
+
+def _as_json(value: Any) -> bytes:
+    """Return the value as JSON, whatever the size of its numbers: orjson stops at 64 bits."""
+    return json.dumps(value, separators=(",", ":")).encode()
 
 
 def _query(params: Mapping[str, Any]) -> str:

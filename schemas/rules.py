@@ -21,6 +21,8 @@ MAX_LINES = 1000
 MAX_QUANTITY = 10**6
 MAX_TOTAL_MINOR = 10**12
 _SHOWN = 40
+_LONGEST = 10**20
+"""A number from here on is not quoted digit by digit."""
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 """Control characters, and lone surrogates, which UTF-8 cannot encode."""
 
@@ -91,17 +93,26 @@ def _lines(order: OrderFacts) -> Iterator[str]:
         return
     total = sum(line.quantity * line.unit_price_minor for line in order.lines)
     if total != order.total_minor:
-        yield f"total_minor is {order.total_minor}, but the lines add up to {total}: correct one"
+        given = _number(order.total_minor)
+        yield f"total_minor is {given}, but the lines add up to {total}: correct one"
     if not 1 <= order.total_minor <= MAX_TOTAL_MINOR:
-        yield f"total_minor is {order.total_minor}: it must be 1 to {MAX_TOTAL_MINOR}"
+        yield f"total_minor is {_number(order.total_minor)}: it must be 1 to {MAX_TOTAL_MINOR}"
 
 
 def _line(where: str, line: OrderLine) -> Iterator[str]:
     yield from _name(f"{where}.sku", line.sku, MAX_SKU)
     if not 1 <= line.quantity <= MAX_QUANTITY:
-        yield f"{where}.quantity is {line.quantity}: it must be 1 to {MAX_QUANTITY}"
-    if line.unit_price_minor < 0:
-        yield f"{where}.unit_price_minor is {line.unit_price_minor}: it must be 0 or more"
+        yield f"{where}.quantity is {_number(line.quantity)}: it must be 1 to {MAX_QUANTITY}"
+    if not 0 <= line.unit_price_minor <= MAX_TOTAL_MINOR:
+        price = _number(line.unit_price_minor)
+        yield f"{where}.unit_price_minor is {price}: it must be 0 to {MAX_TOTAL_MINOR}"
+
+
+def _number(number: int) -> str:
+    """Return the number as it is quoted: Python prints none of more than 4,300 digits."""
+    if abs(number) < _LONGEST:
+        return str(number)
+    return f"below -{_LONGEST}" if number < 0 else f"above {_LONGEST}"
 
 
 def _name(field: str, value: str, limit: int) -> Iterator[str]:

@@ -21,8 +21,8 @@ from sagakit.messages.envelope import (
 )
 from sagakit.store.commit_queue import CommitQueue
 from sagakit.store.memory import MemoryDatabase
+from sagakit.store.packed_headers import unpack_headers
 from sagakit.store.ports import Changes, InboxRow, Transaction
-from sagakit.store.postgres import unpack_headers
 from sagakit.store.saga_cache import SagaCache
 from tests.toy_saga import (
     NOW,

@@ -19,7 +19,7 @@ from sagakit.flow.routing import topics_of
 from sagakit.kafka.inspector import LogEnds, lag, read_log
 from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import OutboxRow, Record, TopicPartitionKey
-from sagakit.store.postgres import unpack_headers
+from sagakit.store.packed_headers import unpack_headers
 
 SAGAS = "SELECT saga, status FROM saga UNION ALL SELECT saga, status FROM saga_history"
 LOOK_AGAIN_S = 0.25

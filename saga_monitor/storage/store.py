@@ -24,7 +24,7 @@ from sagakit.errors import UnknownFlow, UnknownSchema
 from sagakit.messages.codec import MAX_EVENT_BYTES
 from sagakit.messages.envelope import Record
 from sagakit.store.json_rows import KEYS, as_json, recordset, rows_of
-from sagakit.store.postgres import pack_headers, unpack_headers
+from sagakit.store.packed_headers import kept_headers, pack_headers
 
 _MAX_KEPT_BYTES = 64 * 1024
 Place = tuple[str, int, int]
@@ -369,7 +369,7 @@ def unknown_records_but(connection: Connection, but: Iterable[Place], limit: int
 
 def _kept_record(row: Any) -> Record:
     topic, partition, offset, at, key, value, headers = row
-    return Record(topic, partition, offset, unix_ms(at), key, value, unpack_headers(headers))
+    return Record(topic, partition, offset, unix_ms(at), key, value, kept_headers(headers))
 
 
 def delete_unreadable(connection: Connection, records: Sequence[Record]) -> None:

@@ -28,8 +28,8 @@ from sagakit.retry import WAITS, is_too_much, is_transient, passing_for, retry_t
 from sagakit.store.commit_queue import CommitQueue
 from sagakit.store.expiry import expire
 from sagakit.store.json_rows import as_json
+from sagakit.store.packed_headers import unpack_headers
 from sagakit.store.ports import Clock
-from sagakit.store.postgres import unpack_headers
 
 log = structlog.get_logger(__name__)
 BATCH = 1000

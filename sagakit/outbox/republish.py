@@ -14,9 +14,9 @@ from sagakit.errors import SagaError
 from sagakit.messages.envelope import LOGGED_AT
 from sagakit.outbox.relay import LEAD, LEADER_LOCK, NEW_EPOCH
 
-# Headers are a JSON list of pairs in a text column (`postgres.pack_headers`). The statement edits
-# them as text: `jsonb` refuses NUL, which a header may hold. A row republished before keeps its
-# first `logged_at`.
+# Headers are a JSON list of pairs in a text column (`packed_headers.pack_headers`). The statement
+# edits them as text: `jsonb` refuses NUL, which a header may hold. A row republished before keeps
+# its first `logged_at`.
 UNLEAD = text("SELECT pg_advisory_unlock(:lock)")
 MOVE_BACK = text(f"""
     WITH back AS (

@@ -20,7 +20,8 @@ from sagakit.recovery.own_topic import WAITS
 from sagakit.recovery.plan import RebuildPlan
 from sagakit.store.connections import Connection, Connections
 from sagakit.store.json_rows import driver_sql, rows_of
-from sagakit.store.postgres import engine_for, pack_headers
+from sagakit.store.packed_headers import pack_headers
+from sagakit.store.postgres import engine_for
 from sagakit.store.rebuild import SELECT_CHECKS
 
 LOCK = 0x5A6A_0003

@@ -24,6 +24,7 @@ from sagakit.store.connections import Connection, Connections, sql_text
 from sagakit.store.effects import check_repeats
 from sagakit.store.error_texts import hide_data_in_errors
 from sagakit.store.json_rows import as_json, driver_sql, recordset
+from sagakit.store.packed_headers import kept_headers, pack_headers
 from sagakit.store.ports import (
     DIED,
     SUSPECT_AFTER,
@@ -126,27 +127,6 @@ def _ping_idle(engine: Engine) -> None:
 
     event.listen(engine, "checkin", given_back)
     event.listen(engine, "checkout", taken)
-
-
-def pack_headers(headers: Sequence[tuple[str, bytes]]) -> str:
-    """Return headers as JSON text; latin-1 keeps every byte."""
-    return orjson.dumps([(k, v.decode("latin-1")) for k, v in headers]).decode()
-
-
-def unpack_headers(packed: str) -> tuple[tuple[str, bytes], ...]:
-    """Return the headers that `pack_headers` packed. Raises ValueError for anything else."""
-    found = orjson.loads(packed)
-    pairs = found if isinstance(found, list) else [found]
-    if any(not isinstance(p, list) or [type(x) for x in p] != [str, str] for p in pairs):
-        raise ValueError(f"no list of pairs of texts: {packed[:100]}")
-    return tuple((k, v.encode("latin-1")) for k, v in pairs)
-
-
-OUTBOX_SAGA = (
-    r"""coalesce(substring(headers from '\["flow","([A-Za-z0-9_.-]{0,100})["/]'), '')"""
-    " || '/' || key"
-)
-"""SQL of the saga key of an outbox row. Its flow is in the packed headers."""
 
 
 def add_outbox(connection: CoreConnection, rows: Sequence[OutboxRow]) -> None:
@@ -499,5 +479,5 @@ def parked_for(
 def _parked_row(row: Sequence[Any]) -> ParkedRow:
     key, code, error, source, seq, topic, partition, offset, at_ms, *content, number = row
     record_key, value, headers = content
-    record = Record(topic, partition, offset, at_ms, record_key, value, unpack_headers(headers))
+    record = Record(topic, partition, offset, at_ms, record_key, value, kept_headers(headers))
     return ParkedRow(key, code, error, record, source, seq, number)

@@ -5,7 +5,7 @@ events, effects in flight. The row is the saga's lock. `outbox.key` is the recor
 keeps published rows, one partition per day, so that a topic that lost its tail can be republished;
 old days are dropped as whole partitions.
 `logged_ms` is the record's LogAppendTime, Unix ms; null if the broker gave none. `outbox_refused`
-keeps rows that the broker refuses for good. `skipped_record` names records that are passed over
+keeps rows that can never be published. `skipped_record` names records that are passed over
 unread (`saga skip`).
 """
 

@@ -125,7 +125,7 @@ HELP = {
     "effects": "Pending effects",
     "effects_retried": "Pending effects that failed at least once",
     "effects_untold": "Pending effects whose answer no event can be made of",
-    "outbox_refused": "Events that the broker refuses for good",
+    "outbox_refused": "Events that can never be published",
     "effects_set_aside": "Pending effects called once an hour, since processes died of them",
     "parked": "Parked records",
 }

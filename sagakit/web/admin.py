@@ -13,7 +13,7 @@ from sagakit.actors import personal_actor
 from sagakit.errors import EffectSetAside, OutcomeUntold
 from sagakit.handling.handler import Disposition, HandlingResult
 from sagakit.identity import MAX_SAGA_KEY_CHARS, split_key
-from sagakit.store.postgres import OUTBOX_SAGA
+from sagakit.store.packed_headers import OUTBOX_SAGA
 from sagakit.web.login import LoggedIn, actor_of, address_of
 
 log = structlog.get_logger(__name__)
@@ -69,7 +69,8 @@ CASES = text(f"""
         AND NOT starts_with(last_error, '{EffectSetAside.__name__}:')
         UNION ALL
         SELECT CAST(id AS text), {OUTBOX_SAGA}, 'event_refused',
-               format('the broker refuses an event for %s: %s', topic, error) FROM outbox_refused
+               format('an event for %s can never be published: %s', topic, error)
+        FROM outbox_refused
         UNION ALL
         SELECT format('%s/%s@%s', topic, partition, "offset"), saga, 'record_skipped',
                format('%s had %s/%s@%s skipped: %s', actor, topic, partition, "offset", reason)
@@ -150,7 +151,7 @@ def blockers_of(connection: Connection, sagas: Sequence[str]) -> BlockerRows:
 def _add_refused_routes(router: APIRouter, engine: Engine) -> None:
     @router.get("/refused")
     def refused(limit: Limit = 100) -> list[dict[str, Any]]:
-        """Return the events that the broker refuses for good."""
+        """Return the events that can never be published."""
         with engine.connect() as connection:
             return [dict(r._mapping) for r in connection.execute(REFUSED, {"limit": limit})]
 

@@ -11,7 +11,7 @@ from fastapi import APIRouter, HTTPException, Query
 from sqlalchemy import Engine, TextClause, text
 
 from sagakit.errors import EffectFailed
-from sagakit.store.postgres import OUTBOX_SAGA
+from sagakit.store.packed_headers import OUTBOX_SAGA
 
 Row = Mapping[str, Any]
 Ledger = Callable[[int, int], Awaitable[tuple[Sequence[Row], int | None]]]

@@ -170,7 +170,7 @@ def _status(order_id: str, state: Order) -> OrderStatus:
 
 # --- the routes -----------------------------------------------------------------------------------
 
-OrderId = Annotated[str, Path(description="The order.")]
+OrderId = Annotated[str, Path(description="The order; a slash in it is written as %2F.")]
 TimeoutS = Annotated[
     float, Query(ge=0, le=MAX_WAIT_S, description=f"How long to wait, 0 to {MAX_WAIT_S} seconds.")
 ]

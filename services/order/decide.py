@@ -206,15 +206,24 @@ def _place(state: Order, command: PlaceOrder) -> Decision:
 
 def _judge(state: Order, event: OrderPlaced, code: str) -> Decision:
     """Reject an order of other content; only the key tells if sealed and clear are the same."""
-    if not state.digest or state.in_clear == is_in_clear(event.order):
+    facts = event.order.to_dict()
+    if not state.digest or state.in_clear == is_in_clear(event.order) or _holds_nul(facts):
         return _emit(_rejected(event.order_id, code))
     payload: dict[str, Json] = {
         "order_id": event.order_id,
         "code": code,
         "digest": state.digest,
-        "order": event.order.to_dict(),
+        "order": facts,
     }
     return Decision(effects=(Effect(COMPARE, f"{COMPARE}:{digest(event.order)[:32]}", payload),))
+
+
+def _holds_nul(facts: Any) -> bool:
+    """Tell whether a text holds NUL: the API takes none, and an effect can carry none."""
+    if isinstance(facts, str):
+        return "\0" in facts
+    inner = facts.values() if isinstance(facts, dict) else facts
+    return isinstance(facts, dict | list) and any(_holds_nul(one) for one in inner)
 
 
 def _rejected(order_id: str, code: str) -> OrderRejected:

@@ -6,10 +6,10 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
+from sagakit.web.encoded_slash import EncodedSlashRoute
 from schemas.rules import printable
 
 
@@ -45,11 +45,11 @@ class ProblemError(Exception):
         self.problem = problem
 
 
-class ProblemRoute(APIRoute):
+class ProblemRoute(EncodedSlashRoute):
     """A route that answers its errors, validation errors included, as problems."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Wrap APIRoute's handler so that its errors become problem responses."""
+        """Wrap the handler so that its errors become problem responses."""
         handle = super().get_route_handler()
 
         async def handle_or_explain(request: Request) -> Response:

@@ -102,7 +102,7 @@ async def _do(stack: StackClient, order: ShopOrder, action: PersonAction) -> boo
     """Return True when the action is accepted or a cancellation is answered 409 (too late)."""
     reason = f"the kind {order.kind.name} says so"
     if action is PersonAction.CANCEL:
-        path = f"/orders/{quote(order.order_id)}/cancel"
+        path = f"/orders/{quote(order.order_id, safe='')}/cancel"
         answer = await stack.ask("order", "POST", path, {"actor": ACTOR, "reason": reason})
         return answer.status_code in (202, 409)
     return await stack.judge(key_of(order), "payment", action, actor=ACTOR, reason=reason)

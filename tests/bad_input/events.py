@@ -398,14 +398,14 @@ INVALID = (
         INVENTORY,
         facts(**line(unit_price_minor=-1)),
         "InventoryRejected",
-        ("lines[0].unit_price_minor is -1", "0 or more"),
+        ("lines[0].unit_price_minor is -1", "0 to 1000000000000"),
     ),
     Case(
         "overflowing amounts",
         INVENTORY,
         facts(lines=(replace(FACTS.lines[0], unit_price_minor=2**62),) * 9, total_minor=2**63 - 1),
         "InventoryRejected",
-        ("total_minor", "correct one"),
+        ("lines[0].unit_price_minor is 4611686018427387904", "it must be 0 to 1000000000000"),
     ),
     Case(
         "total that is not the sum",

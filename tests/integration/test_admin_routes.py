@@ -206,7 +206,7 @@ def test_what_only_a_person_can_settle_is_listed_and_a_refused_event_is_publishe
         ("outcome_untold", "toy/a"): "the outcome of call cannot be told: OutcomeUntold: x",
         ("effect_set_aside", "toy/c"): "call is called once an hour: EffectSetAside: 5",
         ("effect_failing", "toy/d"): "call has failed for more than 1 hour: EffectFailed: 500",
-        ("event_refused", "toy/a"): "the broker refuses an event for counter.events: too large",
+        ("event_refused", "toy/a"): "an event for counter.events can never be published: too large",
         ("record_skipped", "toy/b"): "ada had front.events/0@7 skipped: it kills",
     }
     # And page by page they are the same

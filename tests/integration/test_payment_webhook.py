@@ -17,7 +17,6 @@ from schemas.events import (
     PaymentDisputeOpened,
     PaymentDisputeWon,
     PaymentPending,
-    PaymentRefunded,
     PaymentRefundFailed,
     PaymentRefundStarted,
     PaymentReportDoubted,
@@ -81,7 +80,6 @@ def test_a_capture_is_taken_once() -> None:
     [
         (PENDING, "charge.declined", CHARGE | {"decline_code": "funds"}, PaymentDeclined),
         (PENDING, "charge.declined", CHARGE | {"decline_code": None}, PaymentDeclined),
-        (REFUNDING, "refund.succeeded", REFUND, PaymentRefunded),
         (REFUNDING, "refund.failed", REFUND, PaymentRefundFailed),
         (REFUNDING, "dispute.opened", DISPUTE, PaymentDisputeOpened),
         (REFUNDING, "dispute.won", DISPUTE, PaymentDisputeWon),

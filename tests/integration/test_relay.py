@@ -324,7 +324,7 @@ def test_what_was_published_is_kept_by_the_day_and_old_days_are_dropped(book: Bo
     assert "outbox_sent_20260228" in publish("d"), "a clock set back does not jam it"
 
 
-# --- rows that the broker refuses ----------------------------------------------------------------
+# --- rows that can never be published -------------------------------------------------------------
 
 
 def test_a_batch_that_the_broker_refuses_is_halved_and_a_row_too_large_is_set_aside(

@@ -6,7 +6,7 @@ from sqlalchemy import text
 from sagakit.messages.envelope import LOGGED_AT
 from sagakit.outbox.relay import LostLeadership
 from sagakit.outbox.republish import RelayLock, RelayRunning
-from sagakit.store.postgres import unpack_headers
+from sagakit.store.packed_headers import unpack_headers
 from tests.kafka import read
 from tests.outbox_rows import (
     EPOCH,

@@ -1,6 +1,7 @@
 """The HTTP client against real sockets: bounded in every direction, its connections kept."""
 
 import asyncio
+import os
 import ssl
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -204,3 +205,15 @@ def _own_certificate(file: Path) -> Path:
     )
     file.write_bytes(private + certificate.public_bytes(pem))
     return file
+
+
+def test_numbers_and_texts_of_any_kind_are_sent() -> None:
+    """Given what a person typed; when it is sent; then the other side judges it."""
+
+    async def story(client: HttpClient) -> None:
+        async with serving(OK) as (server, url):
+            typed = {"price": 10**30, "name": os.fsdecode(b"\xff")}
+            await client.answer("POST", url, json=typed, most_bytes=10, timeout_s=20)
+            assert b"Content-Length: 57" in server.heads[0]
+
+    play(story)

@@ -80,7 +80,11 @@ def test_an_idempotency_key_belongs_to_one_request() -> None:
         ({"lines": [{"sku": "tea", "quantity": "2", "unit_price_minor": 1}]}, "lines[0].quantity"),
         ({"lines": [{"sku": "tea", "quantity": True, "unit_price_minor": 1}]}, "lines[0].quantity"),
         ({"lines": [{"quantity": 1, "unit_price_minor": 1}]}, "lines[0].sku"),
-        ({"lines": [{"sku": "t", "quantity": 10**6, "unit_price_minor": 10**40}]}, "total_minor"),
+        ({"lines": [{"sku": "t", "quantity": 10**6, "unit_price_minor": 10**12}]}, "total_minor"),
+        (
+            {"lines": [{"sku": "t", "quantity": 1, "unit_price_minor": 10**40}]},
+            "lines[0].unit_price_minor",
+        ),
         ({"currency": "XYZ"}, "currency"),
         ({"currency": 7}, "currency"),
         ({"email": "nobody"}, "email"),
@@ -169,6 +173,21 @@ def test_an_order_nobody_knows(order_id: str) -> None:
         assert answer.status_code == 404
         assert answer.json()["code"] == "unknown_order"
     assert not shop.submitter.handled
+
+
+@pytest.mark.parametrize("order_id", ["o1/wait", "o1/cancel"])
+def test_an_id_that_ends_like_a_route_is_an_id(order_id: str) -> None:
+    """Given two orders of which one has the name of a route behind the id of the other; when one is
+    asked for with its slash encoded; then it is shown, waited for and cancelled, not the other."""
+    shop = OrderApi()
+    shop.place()
+    shop.place(order_id=order_id)
+    path = f"/orders/{quote(order_id, safe='')}"
+    asked = {"actor": "ada", "reason": "too late"}
+    assert shop.http.get(path).json()["order_id"] == order_id
+    assert shop.http.get(f"{path}/wait?timeout_s=0").json()["order_id"] == order_id
+    assert shop.http.post(f"{path}/cancel", json=asked).json()["order_id"] == order_id
+    assert "cancel_requested" not in shop.http.get("/orders/o1").json()
 
 
 def test_waiting_ends_with_the_order_or_with_the_time() -> None:

@@ -60,6 +60,17 @@ def test_an_order_that_fails_does_not_fail_the_others_of_its_batch() -> None:
     assert [(e.order_id, e.batch_id) for e in placed] == [("o1", "b1"), ("o4", "b1")]
 
 
+@pytest.mark.parametrize("digits", [19, 4_299])
+def test_a_number_of_any_length_is_refused_by_its_name(digits: int) -> None:
+    """Python prints no number of more than 4,300 digits, and their product may have more."""
+    line = {"sku": "T", "quantity": 10**6, "unit_price_minor": int("9" * digits)}
+    result = Shop().send(order("o1", lines=[line]), order("o2")).json()["results"]
+    assert [r["status"] for r in result] == [422, 201]
+    (problem,) = result[0]["problem"]["problems"]
+    assert problem["field"] == "lines[0].unit_price_minor"
+    assert len(problem["reason"]) < 100
+
+
 def test_what_is_wrong_with_an_order_is_reported_as_if_it_had_come_alone() -> None:
     shop = Shop()
     wrong = [order("o1", lines=[]), order("o2", caused_by=" "), order("o3", caused_by="o3"), {}]

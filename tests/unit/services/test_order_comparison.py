@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -49,6 +50,18 @@ def test_facts_are_compared_with_the_customers_key(
     result = asyncio.run(FactsComparison(VAULT, lambda: NOW).compare(effect))
     events = known.when(EffectResult(effect, result)).decision.events
     assert [event.code for event in events] == codes
+
+
+@pytest.mark.parametrize(
+    "changes", [{"ship_to": "x\0"}, {"lines": (replace(TWO_TEAS.lines[0], sku="T\0"),)}]
+)
+def test_facts_that_no_effect_can_carry_are_other_facts(changes: dict[str, Any]) -> None:
+    """Given an order that the API took; when anybody publishes one with NUL under its id; then it
+    is refused at once."""
+    event = placed(replace(TWO_TEAS, **changes))
+    decision = given(ORDER, Order(), placed(SEALED)).when(Observed("refused", event)).decision
+    assert [e.code for e in decision.events] == ["conflict"]
+    assert decision.effects == ()
 
 
 def test_a_customer_whose_key_is_gone_has_other_facts() -> None:
