@@ -131,8 +131,10 @@ class HttpGateway:
         )
         status, answer = sent.status, _parsed(sent.body)
         match answer:
-            case {"data": list(rows), "total": int(total)} if 200 <= status < 300 and all(
-                isinstance(row, dict) for row in rows
+            case {"data": list(rows), "total": int(total)} if (
+                200 <= status < 300
+                and not isinstance(total, bool)
+                and all(isinstance(row, dict) for row in rows)
             ):
                 end = offset + len(rows)
                 if (rows and (len(rows) > limit or end > total)) or (not rows and offset < total):

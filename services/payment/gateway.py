@@ -196,7 +196,7 @@ def _is_about(refund: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:
     """Return True if a refund is of the order and charge that were asked for, and not above it."""
     charge_id, amount_minor = asked["charge_id"], refund.get("amount_minor", 0)
     return (
-        refund.get("reference", asked["reference"]) == asked["reference"]
+        refund.get("reference") == asked["reference"]
         and (charge_id is None or refund.get("charge_id") in (None, charge_id))
         and is_amount(amount_minor)
         and amount_minor <= asked["amount_minor"]

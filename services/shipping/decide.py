@@ -213,7 +213,8 @@ def _cancel_outcome(state: Shipment, effect: Effect, result: Any) -> Decision:
 
 def _reported(state: Shipment, parcel: PickedUp) -> Decision:
     """Decide on a pickup, from a callback or from the answer to the label call."""
-    if awaits_label(state) or state.phase is Phase.PICKED_UP:
+    known = state.phase is Phase.PICKED_UP and state.label_id in (None, parcel.label_id)
+    if awaits_label(state) or known:
         return NOTHING
     order_id = parcel.order_id
     if state.facts is None:

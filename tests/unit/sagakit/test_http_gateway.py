@@ -202,6 +202,7 @@ def test_a_page_is_followed_by_the_next_until_all_rows_are_read() -> None:
         b"[]",
         b"{}",
         b'{"data": [], "total": null}',
+        b'{"data": [{}], "total": true}',
         b'{"data": [1], "total": 1}',
         b'{"data": [], "total": 1}',
         b'{"data": [{}], "total": 0}',

@@ -285,6 +285,7 @@ CELLS: dict[str, dict[str, Decision]] = {
     "pickup of another label reported": row(
         labelled=emits(DOUBTED),
         partly_picked_up=emits(DOUBTED),
+        picked_up=emits(DOUBTED),
         failed=emits(NEVER_MADE_LB9),
         cancelling=emits(DOUBTED),
         fenced=emits(NEVER_MADE_LB9),
