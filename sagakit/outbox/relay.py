@@ -396,16 +396,7 @@ class Relay:
     ) -> list[OutboxRow]:
         """Return the next rows, after setting aside those whose headers cannot be read."""
         while True:
-            rows: list[OutboxRow] = []
-            unreadable: list[tuple[OutboxRow, str]] = []
-            for r in connection.execute(FETCH, {"limit": limit, "after": after}):
-                try:
-                    headers = unpack_headers(r.headers)
-                except ValueError as error:
-                    row = OutboxRow(r.topic, r.key, (), bytes(r.value), r.id)
-                    unreadable.append((row, f"the headers cannot be read: {error}"))
-                else:
-                    rows.append(OutboxRow(r.topic, r.key, headers, bytes(r.value), r.id))
+            rows, unreadable = _fetch_rows(connection, limit, after)
             if not unreadable:
                 return rows
             for row, reason in unreadable:
@@ -472,6 +463,22 @@ def autocommit_connection(engine: Engine) -> Connection:
     keeps it in `outbox_sent`, so the relay needs no longer transactions.
     """
     return engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+
+
+def _fetch_rows(
+    connection: Connection, limit: int, after: int
+) -> tuple[list[OutboxRow], list[tuple[OutboxRow, str]]]:
+    """Return the next rows, and those whose headers cannot be read, each with the reason."""
+    rows, unreadable = list[OutboxRow](), list[tuple[OutboxRow, str]]()
+    for r in connection.execute(FETCH, {"limit": limit, "after": after}):
+        try:
+            headers = unpack_headers(r.headers)
+        except ValueError as error:
+            row = OutboxRow(r.topic, r.key, (), bytes(r.value), r.id)
+            unreadable.append((row, f"the headers cannot be read: {error}"))
+        else:
+            rows.append(OutboxRow(r.topic, r.key, headers, bytes(r.value), r.id))
+    return rows, unreadable
 
 
 def _day(day: datetime) -> str:

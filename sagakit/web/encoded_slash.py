@@ -1,4 +1,4 @@
-"""Routes whose last word may also be the end of an id: `/orders/a%2Fwait` is not `/orders/a/wait`.
+"""Routes whose last word may also be the end of an id: `/errands/a%2Fwait`, `/errands/a/wait`.
 
 Starlette decodes a path before it looks for the route, so both would be the same. These routes are
 found by the path as it was sent, and their parameters are decoded afterwards.

@@ -25,9 +25,9 @@ class Reads:
         self.count = 0
         fetch = relays._fetch_rows
 
-        def counted(connection: Any, limit: int) -> Any:
+        def counted(connection: Any, *window: int) -> Any:
             self.count += 1
-            return fetch(connection, limit)
+            return fetch(connection, *window)
 
         monkeypatch.setattr(relays, "_fetch_rows", counted)
 
@@ -114,10 +114,10 @@ def test_what_commits_while_the_table_is_read_is_published_once(
     table; then the row is in the table and in memory, and is published from one of them."""
     publisher, fetch = Ledger(), relays._fetch_rows
 
-    def after_a_commit(connection: Any, limit: int) -> Any:
+    def after_a_commit(connection: Any, *window: int) -> Any:
         if not publisher.log:
             book.write("a")
-        return fetch(connection, limit)
+        return fetch(connection, *window)
 
     relay = relay_of(book, publisher, commits=book.database.commits, poll_s=3600.0)
     monkeypatch.setattr(relays, "_fetch_rows", after_a_commit)
