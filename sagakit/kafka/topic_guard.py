@@ -1,4 +1,4 @@
-"""Checks the settings of topics on which correct work depends, at the start and while running."""
+"""Checks the topics on which correct work depends, at the start and while running."""
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from sagakit.errors import ConfigurationError
 from sagakit.kafka.client import ANSWER_S, admin_client
 
 log = structlog.get_logger(__name__)
-HELP = {"saga_topic_faults": "Settings of topics that must not be, by topic"}
+HELP = {"saga_topic_faults": "What is wrong with a topic: missing, or set wrong; by topic"}
 WANTED = {
     "message.timestamp.type": ("LogAppendTime", "clocks of publishers would date events"),
     "cleanup.policy": ("delete", "compaction would remove events of a saga"),
@@ -19,7 +19,7 @@ WANTED = {
 """Setting of a topic -> the value it must have, and what would happen with another one."""
 _UNTOLD = frozenset(
     {
-        KafkaError.UNKNOWN_TOPIC_OR_PART,  # the topic is not created yet
+        KafkaError.UNKNOWN_TOPIC_OR_PART,  # `_missing` says so
         KafkaError.TOPIC_AUTHORIZATION_FAILED,  # this user may not read settings
         KafkaError.CLUSTER_AUTHORIZATION_FAILED,
     }
@@ -28,7 +28,7 @@ _UNTOLD = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class TopicFault:
-    """A setting of a topic that must not be; `text` ends with the command that mends it.
+    """What is wrong with a topic; `text` ends with the command that mends it.
 
     refused: no process starts with it.
     """
@@ -66,11 +66,27 @@ class TopicGuard:
 
     def check(self) -> None:
         """Read settings and partitions of the topics. Raises KafkaException."""
-        found = (*self._wrong_settings(), *self._uneven())
+        known = self._admin.list_topics(timeout=ANSWER_S).topics
+        counts = {name: len(known[name].partitions) for name in self._topics if name in known}
+        found = (*self._missing(counts), *self._wrong_settings(), *self._uneven(counts))
         for fault in found:
             if fault not in self.faults:
-                log.error("a topic is set wrong", topic=fault.topic, fault=fault.text)
+                log.error("a topic is not as it must be", topic=fault.topic, fault=fault.text)
         self.faults = found
+
+    def _missing(self, counts: Mapping[str, int]) -> Iterator[TopicFault]:
+        partitions = max((n for name, n in counts.items() if name in self._even), default=0)
+        for topic in self._topics:
+            if topic not in counts:
+                yield TopicFault(
+                    topic,
+                    f"topic {topic} does not exist, so what is published to it waits; if it was "
+                    "deleted, see docs/how-to/republish-a-topic.md, else run: kafka-topics.sh "
+                    f"--bootstrap-server {self._servers} --create --topic {topic} "
+                    f"--partitions {partitions or 'NUMBER'} "
+                    "--config message.timestamp.type=LogAppendTime",
+                    refused=False,
+                )
 
     def _wrong_settings(self) -> Iterator[TopicFault]:
         asked = [ConfigResource(ConfigResource.Type.TOPIC, topic) for topic in self._topics]
@@ -94,11 +110,10 @@ class TopicGuard:
                         refused=True,
                     )
 
-    def _uneven(self) -> Iterator[TopicFault]:
-        known = self._admin.list_topics(timeout=ANSWER_S).topics
-        counts = {topic: len(known[topic].partitions) for topic in self._even if topic in known}
-        most = max(counts.values(), default=0)
-        for topic, partitions in counts.items():
+    def _uneven(self, counts: Mapping[str, int]) -> Iterator[TopicFault]:
+        most = max((counts.get(topic, 0) for topic in self._even), default=0)
+        for topic in self._even:
+            partitions = counts.get(topic, most)
             if partitions < most:
                 yield TopicFault(
                     topic,

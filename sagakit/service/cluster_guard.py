@@ -18,6 +18,8 @@ from sagakit.store.database_identity import identity_of
 log = structlog.get_logger(__name__)
 CHECK_S = 30.0
 """Interval of the checks while running, in seconds."""
+CHECK_AGAIN_S = 3.0
+"""The same while a topic is not as it must be: its mending is seen soon."""
 
 
 class ClusterGuard:
@@ -59,8 +61,8 @@ class ClusterGuard:
             log.warning("topics and group cannot be checked yet", error=str(error))
 
     def run(self, stop: StopSignal) -> None:
-        """Check every CHECK_S until `stop`. Raises ConfigurationError for a shared group."""
-        while not stop.wait(CHECK_S):
+        """Check now and then until `stop`. Raises ConfigurationError for a shared group."""
+        while not stop.wait(CHECK_AGAIN_S if self.topics.faults else CHECK_S):
             try:
                 self.topics.check()
                 self._group.check(self._database)

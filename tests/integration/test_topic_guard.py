@@ -6,6 +6,7 @@ import pytest
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions
 
+from saga_lab.devstack.topics import event_topic, recreate_topic
 from sagakit.errors import ConfigurationError
 from sagakit.kafka.topic_guard import TopicGuard
 from tests.kafka import alter_topic, create_topic
@@ -46,11 +47,26 @@ def test_a_setting_that_must_not_be_is_refused_with_the_command_that_mends_it(
     assert f"--entity-name {bad} --add-config {expected.partition('=')[0]}=" in line
 
 
-def test_a_good_topic_and_one_to_come_are_taken(infra: TestInfra, topic_prefix: str) -> None:
-    good = create_topic(infra.bootstrap_servers, f"{topic_prefix}good")
-    guard = guard_of(infra, good, f"{topic_prefix}to-come")
+def test_a_topic_that_is_missing_is_reported_and_refuses_nothing(
+    infra: TestInfra, topic_prefix: str
+) -> None:
+    """Given a good topic; when it is deleted while others are there; then it is reported with what
+    to do, and no more once it exists again."""
+    servers = infra.bootstrap_servers
+    good, other = (create_topic(servers, f"{topic_prefix}{name}") for name in ("good", "other"))
+    guard = guard_of(infra, good, other)
     guard.refuse()
     assert guard.faults == ()
+    admin = AdminClient({"bootstrap.servers": servers})
+    admin.delete_topics([good])[good].result()
+    until(lambda: found_by(guard), "the broker tells that it is gone")
+    guard.refuse()
+    [fault] = guard.faults
+    assert fault.text.startswith(f"topic {good} does not exist, so what is published to it waits")
+    assert f"--create --topic {good} --partitions " in fault.text
+    assert ("saga_topic_faults", {"participant": "counter", "topic": good}, 1) in guard.read()
+    recreate_topic(servers, event_topic(good, 3), lambda: None)
+    until(lambda: not found_by(guard), "the broker tells that it is there again")
 
 
 def test_a_setting_changed_while_running_is_noticed_and_so_is_its_mending(
