@@ -33,11 +33,11 @@ def drill_of(target: str) -> click.Command:
     def rehearse(**options: Any) -> None:
         from saga_cli.lab.drill_run import run  # here, since the help need not take 1 s to load it
 
-        run(target, application().databases if target == ALL else (target,), **options)
+        run(target, None if target == ALL else (target,), **options)
 
     return click.Command(
         target,
-        help=f"Lose the database of {target} under load, recover it, and score the recovery.",
+        help=f"Lose what {target} keeps, under load, recover it, and score the recovery.",
         callback=rehearse,
         params=[
             click.Option(
@@ -66,7 +66,7 @@ def drill_of(target: str) -> click.Command:
 
 @click.group(cls=Drills, subcommand_metavar="TARGET [OPTIONS] | ls | show REPORT")
 def drill() -> None:
-    """Rehearse a disaster: lose a database under load, recover it, and score the recovery.
+    """Rehearse a disaster: lose a database or a topic under load, recover it, score the recovery.
 
     TARGET is a participant, `monitor`, or `all`. A drill runs on a stack of its own, which lives in
     the folder `drill` of the home (SAGA_HOME) and starts without data each time. Reports are

@@ -42,10 +42,24 @@ NONE_LOST = "not recovered: 0 sagas"
 
 
 def run(
-    target: str, targets: Sequence[str], scenario: str, minutes: float, count: int | None, seed: int
+    target: str,
+    targets: Sequence[str] | None,
+    scenario: str,
+    minutes: float,
+    count: int | None,
+    seed: int,
 ) -> None:
-    """Run the command for these targets; `target` is how they were named. Raises SystemExit."""
+    """Run the command for these targets, None: for all that the scenario may strike.
+
+    `target` is how they were named. Raises SystemExit and ClickException.
+    """
     console, chosen = wide_console(highlight=False), application()
+    possible = SCENARIOS[scenario].targets(chosen)
+    if wrong := sorted(set(targets or ()) - set(possible)):
+        raise click.ClickException(
+            f"the scenario {scenario} is not for {wrong[0]}, see docs/how-to/drill-a-disaster.md; "
+            f"choose one of {', '.join(possible)}"
+        )
     silence_logs()
     lasts_s = minutes * 60
     count = count or round(lasts_s * SAGAS_A_SECOND)
@@ -56,7 +70,7 @@ def run(
         sagas = workload_of(chosen).sagas(f"d{seed}-{datetime.now():%H%M%S}", seed, count)
         load = Load(stack, sagas, lasts_s)
         recoveries = Recoveries(_Rebuild(home))
-        plan = plan_of(SCENARIOS[scenario], tuple(targets), recoveries, lasts_s)
+        plan = plan_of(SCENARIOS[scenario], tuple(targets or possible), recoveries, lasts_s)
         chaos = ChaosRun(Site(stack, load), plan)
         with progress(console, chaos) as on_progress:
             chaos.execute(on_progress)

@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from saga_lab.application import MONITOR, Application, contract_of, resolve
+from saga_lab.application import MONITOR, Application, resolve
 from saga_lab.chaos import database_settings, kafka_data, links, processes, servers, transactions
 from saga_lab.chaos.fault import OUTAGE, PAST_SESSION, SHORT, FaultKind
 from saga_lab.devstack.disks import DISKS
 from saga_lab.devstack.ports import BROKERS, PortTable
-from saga_lab.devstack.topics import event_topics
+from saga_lab.devstack.topics import event_topics, republishers
 
 KAFKA = ("kafka",)
 
@@ -285,10 +285,6 @@ def _of_links(application: Application) -> tuple[FaultKind, ...]:
 def _of_records(application: Application) -> tuple[FaultKind, ...]:
     """Return the kinds that change what is on the topics, or how much."""
     participants = tuple(application.participants)
-    contract = contract_of(application)
-    # Start events may come straight from outside, and no outbox could publish them again.
-    entered = {contract.owners[flow.start] for flow in contract.flows}
-    not_entered = tuple(name for name in participants if name not in entered)
     return (
         FaultKind(
             "poison storm",
@@ -312,7 +308,7 @@ def _of_records(application: Application) -> tuple[FaultKind, ...]:
             "topic recreated",
             "A topic is deleted, created empty and republished from the outbox.",
             kafka_data.TopicRecreation,
-            not_entered,
+            republishers(application),
             SHORT,
         ),
         FaultKind(

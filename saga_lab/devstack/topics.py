@@ -52,6 +52,16 @@ def shared_topics(application: Application, partitions: int = DEFAULT_PARTITIONS
     ]
 
 
+def republishers(application: Application) -> tuple[str, ...]:
+    """Return the participants whose topics hold only what their outboxes have published.
+
+    Start events may come straight from outside, and no outbox could publish them again.
+    """
+    contract = contract_of(application)
+    entered = {contract.owners[flow.start] for flow in contract.flows}
+    return tuple(name for name in application.participants if name not in entered)
+
+
 def create_topics(bootstrap_servers: str, topics: list[Topic]) -> None:
     """Create the missing topics.
 
@@ -88,15 +98,25 @@ def recreate_topic(
     While `emptied` runs the topic does not exist, so nobody can publish to it. Raises `StackError`
     if the broker still fails past the deadline.
     """
+    deadline = time.monotonic() + deadline_s
+    _settle(bootstrap_servers, topic, deadline, there=False)
+    emptied()
+    _settle(bootstrap_servers, topic, deadline, there=True)
+
+
+def delete_topic(bootstrap_servers: str, topic: Topic, deadline_s: float = 60.0) -> None:
+    """Delete a topic with all its records. Raises `StackError` past the deadline."""
+    _settle(bootstrap_servers, topic, time.monotonic() + deadline_s, there=False)
+
+
+def _settle(bootstrap_servers: str, topic: Topic, deadline: float, *, there: bool) -> None:
+    """Create or delete a topic. A request that failed may have worked, so look before each."""
     name = topic.name
     admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
-    deadline = time.monotonic() + deadline_s
-
-    def settled(there: bool) -> bool:
-        """Return True once it is so, else request it. A request that failed may have worked."""
+    while True:
         try:
             if (name in admin.list_topics(timeout=_TIMEOUT_S).topics) is there:
-                return True
+                return
             asked = (
                 admin.create_topics([_new_topic(topic)]) if there else admin.delete_topics([name])
             )
@@ -104,15 +124,10 @@ def recreate_topic(
         except KafkaException as error:
             if time.monotonic() > deadline:
                 raise StackError(
-                    f"topic {name} at {bootstrap_servers} cannot be recreated: {error}. Check that "
-                    "the brokers answer; if it is gone now, `saga up` creates it."
+                    f"topic {name} at {bootstrap_servers} cannot be "
+                    f"{'created' if there else 'deleted'}: {error}. Check that the brokers answer; "
+                    "if it is gone now, `saga up` creates it."
                 ) from error
-        return False
-
-    while not settled(there=False):
-        time.sleep(_LOOK_AGAIN_S)
-    emptied()
-    while not settled(there=True):
         time.sleep(_LOOK_AGAIN_S)
 
 

@@ -2,7 +2,8 @@
 
 | module | what it does |
 |---|---|
-| `disasters` | what is lost, and how it is recovered |
+| `disasters` | lost databases, and how they are recovered |
+| `topic_loss` | lost topics, and how they are recovered |
 | `scenarios` | the table of scenarios |
 | `score` | points of 100, and what cost the others |
 | `report` | the report as JSON and HTML, and the metrics of the last drill |

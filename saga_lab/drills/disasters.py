@@ -1,4 +1,4 @@
-"""Losses of databases, and the way back from each: faults whose heal is a recovery."""
+"""Disasters: faults whose heal is a recovery; and the losses of databases among them."""
 
 import time
 from abc import abstractmethod
@@ -62,53 +62,81 @@ class Recoveries:
 
 
 @dataclass(frozen=True, slots=True)
-class DatabaseLoss(Fault):
-    """The database of a process is dropped while the process runs, and is recovered.
-
-    Healed is the process once it is ready and has read all that the log holds.
-    """
+class Disaster(Fault):
+    """Something of a process is lost while the process runs, and is recovered."""
 
     recoveries: Recoveries
 
     def inject(self, site: Site) -> None:
-        """Drop the database, and return once the probe of its process tells."""
+        """Let it happen, and return once somebody could know."""
         self.before(site)
         notes = self.recoveries.begin(self.target)
         notes.struck_at = site.load.pace.past_s
-        drop = sql.SQL("DROP DATABASE {} WITH (FORCE)").format(_name_of(site, self.target))
-        site.settle(None, drop)
-        until(lambda: not site.ready(self.target), f"{self.target} tells that its database is gone")
+        self.strike(site)
+        until(lambda: self.is_seen(site), f"{self.target} says what is lost")
         notes.detected_at = site.load.pace.past_s
 
     def heal(self, site: Site) -> None:
-        """Stop every replica, recover the database, and start them again."""
+        """Stop every replica, recover what was lost, and start them again."""
         notes = self.recoveries.of[self.target]
-        replicas = _replicas_of(site, self.target)
+        replicas = replicas_of(site, self.target)
         site.stop(*replicas)
-        if self.target != MONITOR:
-            guard = GroupGuard(site.bootstrap_servers, self.target, 0)
-            until(lambda: not guard.clients(), f"{self.target} has left its consumer group")
         notes.not_recovered += self.recover(site)
         notes.restored_at = site.load.pace.past_s
         site.start(*replicas)
-
-    def healed(self, site: Site) -> bool:
-        return site.ready(self.target) and not _behind(site, self.target)
 
     def before(self, site: Site) -> None:
         """Prepare what the recovery needs. By default nothing."""
 
     @abstractmethod
+    def strike(self, site: Site) -> None:
+        """Lose it."""
+
+    @abstractmethod
+    def is_seen(self, site: Site) -> bool:
+        """Return True once the process tells an operator of the loss."""
+
+    @abstractmethod
     def recover(self, site: Site) -> Sequence[str]:
-        """Recover the database; return what was not recovered."""
+        """Recover it while no replica runs; return what was not recovered."""
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseLoss(Disaster):
+    """The database of a process is dropped while the process runs, and is recovered.
+
+    Healed is the process once it is ready and has read all that the log holds.
+    """
+
+    def strike(self, site: Site) -> None:
+        """Drop the database."""
+        drop = sql.SQL("DROP DATABASE {} WITH (FORCE)").format(_name_of(site, self.target))
+        site.settle(None, drop)
+
+    def is_seen(self, site: Site) -> bool:
+        return not site.ready(self.target)
+
+    def recover(self, site: Site) -> Sequence[str]:
+        """Restore the database as soon as no replica is in the consumer group any more."""
+        if self.target != MONITOR:
+            guard = GroupGuard(site.bootstrap_servers, self.target, 0)
+            until(lambda: not guard.clients(), f"{self.target} has left its consumer group")
+        return self.restore(site)
+
+    def healed(self, site: Site) -> bool:
+        return site.ready(self.target) and not _behind(site, self.target)
+
+    @abstractmethod
+    def restore(self, site: Site) -> Sequence[str]:
+        """Restore the database; return what was not recovered."""
 
 
 @dataclass(frozen=True, slots=True)
 class LostDatabase(DatabaseLoss):
     """Nothing is left of the database: it is rebuilt from the topics."""
 
-    def recover(self, site: Site) -> Sequence[str]:
-        """RebuildParticipant it; the monitor rebuilds its own when it starts."""
+    def restore(self, site: Site) -> Sequence[str]:
+        """Rebuild it; the monitor rebuilds its own when it starts."""
         _create(site, self.target)
         if self.target == MONITOR:
             return ()
@@ -121,14 +149,14 @@ class OldBackup(DatabaseLoss):
 
     def before(self, site: Site) -> None:
         """Back the database up, and let traffic go on."""
-        replicas = _replicas_of(site, self.target)
+        replicas = replicas_of(site, self.target)
         site.stop(*replicas)
         _create(site, self.target, backup=_name_of(site, self.target), name=self._backup(site))
         site.start(*replicas)
         until(lambda: site.ready(self.target), f"{self.target} is ready after its backup")
         time.sleep(BACKUP_AGE_S)
 
-    def recover(self, site: Site) -> Sequence[str]:
+    def restore(self, site: Site) -> Sequence[str]:
         """Restore the backup and read the tail; the monitor reads it when it starts."""
         _create(site, self.target, backup=self._backup(site))
         if self.target == MONITOR:
@@ -139,7 +167,8 @@ class OldBackup(DatabaseLoss):
         return sql.Identifier(f"{_database_of(site, self.target)}_backup")
 
 
-def _replicas_of(site: Site, target: str) -> list[str]:
+def replicas_of(site: Site, target: str) -> list[str]:
+    """Return the names of the processes of a participant or of the monitor."""
     return [name for name in site.stack.supervisor.processes() if is_instance_of(name, target)]
 
 

@@ -2,10 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import attrgetter
 
+from saga_lab.application import Application
 from saga_lab.chaos.fault import FaultKind
 from saga_lab.chaos.schedule import PlannedFault
-from saga_lab.drills.disasters import DatabaseLoss, LostDatabase, OldBackup, Recoveries
+from saga_lab.devstack.topics import republishers
+from saga_lab.drills.disasters import Disaster, LostDatabase, OldBackup, Recoveries
+from saga_lab.drills.topic_loss import DeletedTopic
 
 STRIKES_AFTER = 1 / 3
 """The share of the traffic that runs before the disaster."""
@@ -13,11 +17,12 @@ STRIKES_AFTER = 1 / 3
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A disaster that a drill rehearses."""
+    """A disaster that a drill rehearses. targets: whom it may strike in an application."""
 
     name: str
     about: str
-    loss: Callable[[str, Recoveries], DatabaseLoss]
+    loss: Callable[[str, Recoveries], Disaster]
+    targets: Callable[[Application], tuple[str, ...]] = attrgetter("databases")
 
 
 SCENARIOS = {
@@ -33,6 +38,12 @@ SCENARIOS = {
             "The database is dropped. A backup that is older than the offsets is restored, and "
             "brought up to date from the topics.",
             OldBackup,
+        ),
+        Scenario(
+            "topic-recreated",
+            "The topic is deleted. It is created again and republished from the outbox.",
+            DeletedTopic,
+            republishers,
         ),
     )
 }

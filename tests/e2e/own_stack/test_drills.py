@@ -36,3 +36,15 @@ def test_every_database_is_lost_at_once_and_nothing_is_asked_for_twice(tmp_path:
 def test_a_backup_older_than_its_offsets_is_brought_up_to_date(tmp_path: Path) -> None:
     report = drill(tmp_path, "payment", "--scenario=old-backup")
     assert [row["target"] for row in report["recoveries"]] == ["payment"]
+
+
+def test_a_deleted_topic_is_published_again(tmp_path: Path) -> None:
+    report = drill(tmp_path, "payment", "--scenario=topic-recreated")
+    assert [row["target"] for row in report["recoveries"]] == ["payment"]
+
+
+def test_a_topic_that_others_publish_to_cannot_be_rehearsed(tmp_path: Path) -> None:
+    refused = run_saga(tmp_path, "drill", "order", "--scenario=topic-recreated")
+    assert refused.returncode == 1
+    assert "the scenario topic-recreated is not for order" in refused.stderr
+    assert "choose one of inventory, payment" in refused.stderr
