@@ -13,6 +13,7 @@ SagaError
 |   |-- UnknownFlow            this process does not know the flow or version in the `flow` header
 |   |-- StartUnread            the start event of the saga was not read yet
 |   |-- SagaConflict           the record contradicts what the log says of its saga; set aside
+|   |-- UnreadableState        the row of the saga in the database is no state known here
 |   |-- SequenceGap            earlier events of the same producer and saga are missing
 |   `-- SequenceConflict       another event already has this sequence number
 |-- TopicRecreated         a topic was recreated; the process restarts

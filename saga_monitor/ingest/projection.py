@@ -4,9 +4,9 @@ Offsets are stored in the same transaction, so the projection never claims to ha
 that its tables do not hold. Reading a record twice changes nothing.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 
 from saga_monitor.ingest.watermark import EVERY_PARTITION
 from saga_monitor.saga.balance import LISTED
-from saga_monitor.saga.facts import STARTS, Fact, Saga, fold, keep_first
+from saga_monitor.saga.facts import STARTS, Fact, Saga, event_key, fold, keep_first
 from saga_monitor.saga.flow_plan import Plan
 from saga_monitor.saga.interpreter import interpret
 from saga_monitor.saga.interventions import interventions_of
@@ -30,6 +30,7 @@ from saga_monitor.storage.store import (
     UnreadableRecord,
     WriteBatch,
 )
+from saga_monitor.storage.stored_saga import StoredSaga, dump_facts, load_status, reading
 from sagakit.errors import RegistryUnavailable, UnknownFlow, UnprocessableRecord
 from sagakit.flow.balances import Balance
 from sagakit.flow.model import Flows
@@ -52,6 +53,23 @@ class BatchCounts:
 
     events: int
     unreadable: int
+
+
+@dataclass(slots=True)
+class News:
+    """Holds what the records of a batch say of one saga. partition: of all of them."""
+
+    partition: int
+    facts: list[Fact] = field(default_factory=list)
+    timeline: list[TimelineRow] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
+
+    def add(self, key: str, fact: Fact, record: Record) -> None:
+        """Add what a record says."""
+        self.facts.append(fact)
+        self.timeline.append(_timeline_row(key, fact, record))
+        self.records.append(record)
+        self.partition = _merge_partitions(self.partition, record.partition)
 
 
 class Projection:
@@ -130,8 +148,7 @@ class Projection:
         self, records: Sequence[Record], positions: Mapping[TopicPartitionKey, int], again: bool
     ) -> BatchCounts:
         batch = WriteBatch(offsets={**_offsets_behind(records, again), **positions})
-        facts: dict[str, list[Fact]] = defaultdict(list)
-        partitions: dict[str, int] = {}
+        news: dict[str, News] = {}
         for record in records:
             if self._codec.is_foreign(record):
                 self._ignored(1)
@@ -149,10 +166,10 @@ class Projection:
                 batch.unreadable.append(self._unreadable(record, code, message))
                 continue
             if fact is not None:
-                facts[key].append(fact)
-                partitions[key] = _merge_partitions(partitions.get(key), record.partition)
-                batch.timeline.append(_timeline_row(key, fact, record))
-        return self._write(batch, records, facts, partitions)
+                if key not in news:
+                    news[key] = News(record.partition)
+                news[key].add(key, fact, record)
+        return self._write(batch, records, news)
 
     def _unreadable(self, record: Record, code: str, error: str) -> UnreadableRecord:
         return UnreadableRecord(record, parking_key(self._codec, record), code, error)
@@ -161,74 +178,100 @@ class Projection:
         self,
         batch: WriteBatch,
         records: Sequence[Record],
-        facts: Mapping[str, Sequence[Fact]] = MappingProxyType({}),
-        partitions: Mapping[str, int] = MappingProxyType({}),
+        news: Mapping[str, News] = MappingProxyType({}),
     ) -> BatchCounts:
         changes: list[Change] = []
-        events = len(batch.timeline)
-        dropped: set[tuple[str, str, str]] = set()
+        events = 0
         with self._engine.begin() as connection:
-            locked = store.lock(connection, partitions) if facts else {}
-            for key, new in facts.items():
-                known, partition, old_status = locked[key]
-                saga = keep_first(fold(known, *new), self._repeated)
-                dropped |= {(key, f.id, f.type) for f in new if f.key not in saga.facts}
-                merged = _merge_partitions(partition, partitions[key])
-                fresh = [f for at, f in saga.facts.items() if known.facts.get(at) is not f]
-                if fresh or merged != partition:
-                    view = self._add(batch, saga, fresh, merged)
-                    if view is not None and self._may_move(view, fresh, old_status):
-                        batch.balances[key] = _balance_rows(view)
-                    if view is not None:
-                        plan = self._plans[view.flow]
-                        changes.append(Change(known.facts, Status(old_status), saga, view, plan))
-            if dropped:
-                kept = (r for r in batch.timeline if store.row_key(r) not in dropped)
-                batch.timeline = list(kept)
+            partitions = {key: new.partition for key, new in news.items()}
+            locked = store.lock(connection, partitions) if news else {}
+            for key, new in news.items():
+                try:
+                    with reading(key):
+                        change = self._add_news(batch, *locked[key], new)
+                except UnprocessableRecord as error:
+                    unreadable = (self._unreadable(r, error.code, str(error)) for r in new.records)
+                    batch.unreadable += unreadable
+                else:
+                    events += len(new.facts)
+                    changes += [change] if change else []
             store.write(connection, batch)
         self._on_commit(records, changes)
         return BatchCounts(events, len(batch.unreadable))
 
+    def _add_news(
+        self, batch: WriteBatch, stored: StoredSaga, partition: int, old_status: str, new: News
+    ) -> Change | None:
+        """Add the rows that change by the news of a saga to the batch; return what changes.
+
+        Whatever fails here fails before a row is added.
+        """
+        known, old = stored.load(), load_status(old_status)
+        saga = keep_first(fold(known, *new.facts), self._repeated)
+        merged = _merge_partitions(partition, new.partition)
+        fresh = [f for at, f in saga.facts.items() if known.facts.get(at) is not f]
+        change = None
+        if fresh or merged != partition:
+            view = self._add(batch, saga, fresh, merged, old)
+            if view is not None:
+                change = Change(known.facts, old, saga, view, self._plans[view.flow])
+        dropped = {f.key for f in new.facts if f.key not in saga.facts}
+        batch.timeline += (
+            row for row in new.timeline if event_key(row.event_id, row.type) not in dropped
+        )
+        return change
+
     def _add(
-        self, batch: WriteBatch, saga: Saga, fresh: Sequence[Fact], partition: int
+        self,
+        batch: WriteBatch,
+        saga: Saga,
+        fresh: Sequence[Fact],
+        partition: int,
+        old: Status = Status.UNPLACED,
     ) -> SagaView | None:
         """Add the rows of a saga to the batch; return its view, or None if its flow is unknown.
 
-        fresh: its new facts.
+        fresh: its new facts; old: its status before them.
         """
-        view = None
+        view, balances = None, None
         try:
             view = self.view(saga)
         except UnknownFlow as error:
-            batch.sagas.append(_unknown_flow_row(saga, fresh, partition, error))
+            row = _unknown_flow_row(saga, fresh, partition, error)
             interventions = interventions_of(saga.facts.values())
         else:
-            batch.sagas.append(_saga_row(saga, fresh, view, partition))
+            row = _saga_row(saga, fresh, view, partition)
             interventions = view.interventions
+            balances = _balance_rows(view) if self._may_move(view, fresh, old) else None
         batch.interventions += [InterventionRow.of(saga.key, one) for one in interventions]
+        batch.sagas.append(row)
+        if balances is not None:
+            batch.balances[saga.key] = balances
         return view
 
-    def _may_move(self, view: SagaView, fresh: Iterable[Fact], old_status: str) -> bool:
+    def _may_move(self, view: SagaView, fresh: Iterable[Fact], old: Status) -> bool:
         """Return True if new facts move a balance, or the saga's flow was not known before."""
         moving = self._plans[view.flow].moving
-        return old_status == Status.UNPLACED or any(fact.type in moving for fact in fresh)
+        return old == Status.UNPLACED or any(fact.type in moving for fact in fresh)
 
     def rows(self, saga: Saga, partition: int) -> WriteBatch:
         """Return the rows that the facts of a saga alone make, without those of its timeline."""
         batch = WriteBatch()
-        view = self._add(batch, saga, tuple(saga.facts.values()), partition)
-        if view is not None:
-            batch.balances[saga.key] = _balance_rows(view)
+        self._add(batch, saga, tuple(saga.facts.values()), partition)
         return batch
 
     def view(self, saga: Saga) -> SagaView:
-        """Return the view of a saga under its flow version. Raises UnknownFlow."""
+        """Return the view of a saga under its flow version.
+
+        Raises UnknownFlow, and UnreadableState for facts that cannot be interpreted.
+        """
         label = saga.flow or self._defaults.get(split_key(saga.key)[0], "")
         plan = self._plans.get(label)
         if plan is None:
             types = (fact.type for fact in saga.facts.values())
             plan = Plan.of(*self.flows.find(saga.flow, *types))
-        return interpret(saga, plan)
+        with reading(saga.key):
+            return interpret(saga, plan)
 
     def understands(self, record: Record) -> bool:
         """Return True for an event of the contract in a flow version that is known here.
@@ -334,7 +377,7 @@ def _saga_row(saga: Saga, fresh: Iterable[Fact], view: SagaView, partition: int)
         flow=flow,
         version=int(version),
         status=view.status.value,
-        facts=store.dump_facts(fresh),
+        facts=dump_facts(fresh),
         awaited="; ".join(awaited_text(a) for a in view.awaited) or None,
         next_deadline=view.due,
         started_at=view.started_at,
@@ -350,7 +393,7 @@ def _unknown_flow_row(
 ) -> SagaRow:
     """Return the row of a saga in flight whose flow file was removed: listed, never judged."""
     last = max(f.at for f in saga.facts.values())
-    facts, nothing = store.dump_facts(fresh), (None, None, None)
+    facts, nothing = dump_facts(fresh), (None, None, None)
     return SagaRow(
         saga.key,
         saga.flow,

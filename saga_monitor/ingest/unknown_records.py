@@ -1,7 +1,8 @@
-"""Reads records again whose schema the registry did not have when the stream read them.
+"""Reads records again that the stream could not take in, but that may be taken in later.
 
 A replica of the registry may know of a registration seconds later, and a publisher may register
-late. The stream keeps such records and reads on; they are tried again here, less and less often.
+late. The row of a saga that cannot be read may be corrected. The stream keeps such records and
+reads on; they are tried again here, less and less often.
 Reading an event late or twice does no harm: a saga is a set of facts, whatever their order.
 """
 
@@ -56,13 +57,13 @@ class UnknownRecords:
             else:
                 read += self._read(record, place)
         if read:
-            log.info("read records whose schema was not registered before", records=read)
+            log.info("read records that could not be taken in before", records=read)
         return read
 
     def _read(self, record: Record, place: store.Place) -> int:
-        """Read one record, and return 1; 0 if the database refuses a value of it."""
+        """Read one record, and return 1; 0 if the row of its saga still cannot be read."""
         if self._projection.apply([record], again=True).unreadable:
-            self._patience.never(place)
+            self._patience.later(place)
             return 0
         with self._engine.begin() as connection:
             store.delete_unreadable(connection, [record])

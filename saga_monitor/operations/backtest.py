@@ -15,9 +15,10 @@ from saga_monitor.saga.facts import Saga
 from saga_monitor.saga.flow_changes import FlowChange, edited_plan, flow_changes
 from saga_monitor.saga.flow_plan import Plan
 from saga_monitor.storage import queries
+from saga_monitor.storage.stored_saga import StoredSaga, reading
 from sagakit.contract.loader import load_edited_flow
 from sagakit.contract.model import Contract
-from sagakit.errors import UnknownFlow
+from sagakit.errors import UnknownFlow, UnreadableState
 from sagakit.flow.model import Flow, Flows
 from sagakit.flow.toml_values import MAX_DURATION_S
 from sagakit.identity import is_plain
@@ -102,8 +103,8 @@ class Backtester:
         with self._reader.engine.connect() as connection:
             rows = queries.started(connection, edited.name, since, until, behind, PAGE)
         judging = _Judging(present, edited, request.version, until)
-        for saga, _ in rows:
-            judging.add(saga)
+        for stored, _ in rows:
+            judging.add(stored)
         last = rows[-1] if len(rows) == PAGE else None
         return BacktestPage(
             flow=edited.name,
@@ -128,7 +129,14 @@ class _Judging:
         self.unjudged: Counter[str] = Counter()
         self.differing: list[JudgedSaga] = []
 
-    def add(self, saga: Saga) -> None:
+    def add(self, stored: StoredSaga) -> None:
+        try:
+            with reading(stored.key):
+                self._judge(stored.load())
+        except UnreadableState as error:
+            self.unjudged[str(error)] += 1
+
+    def _judge(self, saga: Saga) -> None:
         label = saga.flow or self._present.label(self._present.default_version)
         plans = self._plans.get(label)
         if plans is None:
@@ -136,8 +144,8 @@ class _Judging:
         if isinstance(plans, str):
             self.unjudged[plans] += 1
             return
-        self.judged += 1
         found = judge(saga, *plans, self._until)
+        self.judged += 1
         if found.differences:
             self.differing.append(found)
 

@@ -19,6 +19,7 @@ from saga_monitor.saga.deadlines import Emission
 from saga_monitor.saga.facts import Saga
 from saga_monitor.saga.view import SagaView
 from sagakit.contract.platform import InterventionOpened
+from sagakit.errors import UnreadableState
 from sagakit.messages.envelope import NAMESPACE
 from sagakit.retry import retry_transaction
 
@@ -65,7 +66,6 @@ class CaseWatch:
             number = uuid5(NAMESPACE, f"case:{who}:{case.code}:{case.id}")
             if number not in self._opened:
                 retry_transaction(lambda c=case, n=number: self._open(who, c, n), stop)  # type: ignore[misc]
-                self._opened.add(number)
 
     def _open(self, who: str, case: Case, number: UUID) -> None:
         def decide(saga: Saga, view: SagaView) -> Emission:
@@ -77,6 +77,10 @@ class CaseWatch:
             self._commands.accept(case.saga, decide, allow_unknown=True)
         except CommandRefused as refused:
             log.warning("no intervention opened", saga=case.saga, reason=refused.detail)
+        except UnreadableState as error:  # its row may be corrected, so it is tried again
+            log.error("no intervention opened", saga=case.saga, reason=str(error))
+            return
+        self._opened.add(number)
 
     def _fetch(self, who: str) -> Iterator[Case]:
         """Yield a participant's cases, page by page; if it does not answer, it is asked again."""

@@ -17,7 +17,7 @@ from saga_monitor.saga.time_travel import Basis, MomentToCome, NotKnownThen, Poi
 from saga_monitor.saga.times import read_time
 from saga_monitor.saga.view import SagaView
 from saga_monitor.storage import queries, store
-from sagakit.errors import UnknownFlow
+from sagakit.errors import UnknownFlow, UnprocessableRecord
 from sagakit.identity import is_plain
 
 
@@ -48,7 +48,7 @@ class SagaReader:
         lock: bool = False,
         allow_unknown: bool = False,
     ) -> tuple[Saga, SagaView]:
-        """Return a saga and its view. Raises CommandRefused.
+        """Return a saga and its view. Raises CommandRefused and UnreadableState.
 
         lock: lock it until the end of the transaction, to emit an event about it. That moves it
         back from the history tables, as reading the event would do.
@@ -103,10 +103,10 @@ class SagaReader:
         with self.engine.connect() as connection:
             found = queries.blocked(connection, stuck, self.log_time(), limit)
         views, unknown = [], {}
-        for row, saga in found:
+        for row, stored in found:
             try:
-                views.append(self.projection.view(saga))
-            except UnknownFlow as error:
+                views.append(self.projection.view(stored.load()))
+            except UnprocessableRecord as error:  # its flow is unknown, or its row unreadable
                 unknown[row["saga"]] = Cause(CauseKind.MONITOR, SOURCE, str(error))
         causes = {**self.blocking_causes(*views), **unknown}
         return [{**row, "blocked_by": causes.get(row["saga"])} for row, _ in found]
@@ -134,4 +134,5 @@ class SagaReader:
 def _find_locked(connection: Connection, key: str) -> Saga | None:
     if not is_plain(key):
         return None
-    return store.lock(connection, {key: EVERY_PARTITION})[key][0]
+    stored, *_ = store.lock(connection, {key: EVERY_PARTITION})[key]
+    return stored.load()

@@ -28,7 +28,7 @@ from saga_monitor.saga.deadlines import Emission
 from saga_monitor.saga.facts import Saga, emission_id
 from saga_monitor.saga.view import SagaView
 from sagakit.contract.platform import InterventionOpened
-from sagakit.errors import BadKey, SagaError
+from sagakit.errors import BadKey, SagaError, UnreadableState
 from sagakit.flow.model import Flow
 from sagakit.identity import split_key
 from sagakit.messages.codec import record_saga_id
@@ -211,6 +211,9 @@ class Reconciler:
         except CommandRefused as refused:
             log.info("difference not corrected", subject=found.subject, reason=refused.detail)
             return Remediation.SAGA_CHANGED
+        except UnreadableState as error:
+            log.error("difference not corrected", subject=found.subject, reason=str(error))
+            return Remediation.REPORT_ONLY
         if isinstance(emissions[0].event, InterventionOpened):
             return Remediation.INTERVENTION
         return Remediation.PARTICIPANT_NOTIFIED

@@ -20,7 +20,7 @@ from saga_monitor.ingest.watermark import EVERY_PARTITION
 from saga_monitor.replay.causes import RowKey, cause
 from saga_monitor.replay.target import LIVE, NAME, PREFIX, ShadowRefused
 from saga_monitor.saga.facts import Saga
-from saga_monitor.storage.store import load_saga
+from saga_monitor.storage.stored_saga import load_saga
 from saga_monitor.storage.tables import HISTORY, PROJECTED, live_and_history, stream_offset
 from sagakit.messages.envelope import TopicPartitionKey
 from sagakit.store.rebuild import NOT_REBUILT

@@ -13,7 +13,7 @@ from saga_monitor.saga.blockers import KeptRows, ParkedRecord, Unpublished
 from saga_monitor.saga.facts import Saga
 from saga_monitor.saga.flow_versions import Count
 from saga_monitor.saga.view import Status
-from saga_monitor.storage.store import load_saga
+from saga_monitor.storage.stored_saga import StoredSaga, load_saga
 from saga_monitor.storage.tables import live_and_history
 from sagakit.identity import is_plain, saga_key, split_key
 from sagakit.web.admin import blockers_of
@@ -201,7 +201,7 @@ def named(connection: Connection, name: str, flows: Iterable[str]) -> list[Row]:
 
 def blocked(
     connection: Connection, stuck: bool, log_time: datetime | None, limit: int
-) -> list[tuple[Row, Saga]]:
+) -> list[tuple[Row, StoredSaga]]:
     """Return rows of sagas in flight, or with an open intervention, with their sagas.
 
     The most overdue are first. stuck: of those in flight, only the stuck ones.
@@ -210,7 +210,7 @@ def blocked(
         found = _saga_rows(connection, BLOCKED_STUCK, log_time=log_time, limit=limit)
     else:
         found = _saga_rows(connection, BLOCKED, limit=limit)
-    return [(row, load_saga(row["saga"], row.pop("facts"))) for row in found]
+    return [(row, StoredSaga(row["saga"], row.pop("facts"))) for row in found]
 
 
 def places(connection: Connection, events: Sequence[tuple[str, str]]) -> Places:
@@ -265,7 +265,7 @@ def started(
     until: datetime,
     after: tuple[datetime, str],
     limit: int,
-) -> list[tuple[Saga, datetime]]:
+) -> list[tuple[StoredSaga, datetime]]:
     """Return sagas of a flow, archived ones too, that started between two log times.
 
     They are in the order of their starts, each with it. after: start and saga key of the last one
@@ -276,7 +276,7 @@ def started(
     statuses = [known.value for known in Status]
     parameters = {**wanted, "flow": flow, "statuses": statuses, "limit": limit}
     rows = connection.execute(STARTED, parameters)
-    return [(load_saga(saga, facts), at) for saga, facts, at in rows]
+    return [(StoredSaga(saga, facts), at) for saga, facts, at in rows]
 
 
 def present_time(connection: Connection) -> datetime:
@@ -296,7 +296,7 @@ def count_unreadable(connection: Connection) -> int:
 
 
 def find(connection: Connection, saga: str) -> Saga | None:
-    """Return one saga; None if no event of it was ever read."""
+    """Return one saga; None if no event of it was ever read. Raises UnreadableState."""
     if not is_plain(saga):  # no saga has such a key, and PostgreSQL text holds no NUL
         return None
     facts = connection.execute(FACTS, {"saga": saga}).scalar()

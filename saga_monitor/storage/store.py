@@ -9,8 +9,9 @@ from uuid import UUID
 import orjson
 from sqlalchemy import Connection, Table, TextClause, text
 
-from saga_monitor.saga.facts import Fact, Saga, log_time, unix_ms
+from saga_monitor.saga.facts import log_time, unix_ms
 from saga_monitor.saga.interventions import Intervention
+from saga_monitor.storage.stored_saga import StoredSaga
 from saga_monitor.storage.tables import (
     HISTORY,
     balance,
@@ -20,7 +21,7 @@ from saga_monitor.storage.tables import (
     stream_offset,
     timeline,
 )
-from sagakit.errors import UnknownFlow, UnknownSchema
+from sagakit.errors import UnknownFlow, UnknownSchema, UnreadableState
 from sagakit.messages.codec import MAX_EVENT_BYTES
 from sagakit.messages.envelope import Record
 from sagakit.store.json_rows import KEYS, as_json, recordset, rows_of
@@ -31,6 +32,8 @@ Place = tuple[str, int, int]
 """Topic, partition and offset of a record."""
 _UNKNOWN_CODES, _MAX_UNKNOWN_BYTES = (UnknownFlow.code, UnknownSchema.code), 2 * MAX_EVENT_BYTES
 _UNKNOWN = {"codes": list(_UNKNOWN_CODES), "most": _MAX_UNKNOWN_BYTES}
+_TRIED_CODES = (*_UNKNOWN_CODES, UnreadableState.code)
+_TRIED = {"codes": list(_TRIED_CODES), "most": _MAX_UNKNOWN_BYTES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,13 +271,15 @@ SNOOZE = text(
 )
 
 
-def lock(connection: Connection, partitions: Mapping[str, int]) -> dict[str, tuple[Saga, int, str]]:
+def lock(
+    connection: Connection, partitions: Mapping[str, int]
+) -> dict[str, tuple[StoredSaga, int, str]]:
     """Lock sagas in key order; return saga key -> the saga, its partition and status.
 
     A missing saga is inserted, and an archived one is brought back from the history tables.
     `partitions`: saga key -> partition that its events are now read from.
     """
-    found: dict[str, tuple[Saga, int, str]] = {}
+    found: dict[str, tuple[StoredSaga, int, str]] = {}
     # A second turn is needed only if a saga was archived between the two statements.
     while keys := sorted(partitions.keys() - found.keys()):
         wanted = rows_of([{"saga": key, "partition": partitions[key]} for key in keys])
@@ -282,7 +287,7 @@ def lock(connection: Connection, partitions: Mapping[str, int]) -> dict[str, tup
         if made:
             _restore(connection, made)
         for key, partition, status, facts in connection.execute(LOCK, {"keys": as_json(keys)}):
-            found[key] = (load_saga(key, facts), partition, status)
+            found[key] = (StoredSaga(key, facts), partition, status)
     return found
 
 
@@ -361,9 +366,12 @@ def unknown_schema_records(connection: Connection) -> list[Record]:
 
 
 def unknown_records_but(connection: Connection, but: Iterable[Place], limit: int) -> list[Record]:
-    """Return such records, the oldest first, except those at the places `but`."""
+    """Return such records, and those of sagas whose row could not be read, the oldest first.
+
+    But none at the places `but`.
+    """
     places = [{"topic": t, "partition": p, "offset": o} for t, p, o in but]
-    asked = {**_UNKNOWN, **rows_of(places), "limit": limit}
+    asked = {**_TRIED, **rows_of(places), "limit": limit}
     return [_kept_record(row) for row in connection.execute(UNKNOWN_BUT, asked)]
 
 
@@ -381,7 +389,7 @@ def delete_unreadable(connection: Connection, records: Sequence[Record]) -> None
 
 def overdue(
     connection: Connection, read_through: Mapping[int, datetime], limit: int
-) -> list[tuple[Saga, int]]:
+) -> list[tuple[StoredSaga, int]]:
     """Lock sagas whose next deadline is before `read_through` of their partition.
 
     Return each with its partition. Sagas that are locked, or snoozed until later, are skipped.
@@ -394,7 +402,7 @@ def overdue(
         "limit": limit,
     }
     rows = connection.execute(OVERDUE, parameters)
-    return [(load_saga(key, facts), partition) for key, facts, partition in rows]
+    return [(StoredSaga(key, facts), partition) for key, facts, partition in rows]
 
 
 def snooze(connection: Connection, quiet_until: Mapping[str, datetime]) -> None:
@@ -409,40 +417,31 @@ def record_command(
 ) -> dict[str, Any] | None:
     """Record the event of a command or timeout verdict on a saga under its id.
 
-    Return None, or the fields of the event that was recorded under this id before.
+    Return None, or the fields of the event that was recorded under this id before. Raises
+    UnreadableState if these cannot be read.
     """
     fields_text = orjson.dumps(event.to_dict()).decode()
     row = {"id": id_, "saga": saga, "type": event.type, "fields": fields_text}
     if connection.execute(RECORD_COMMAND, {**row, "at": at}).rowcount:
         return None
-    earlier: dict[str, Any] = connection.execute(RECORDED_COMMAND, {"id": id_}).scalar_one()
+    earlier: Any = connection.execute(RECORDED_COMMAND, {"id": id_}).scalar_one()
+    if not isinstance(earlier, dict) or "actor" not in earlier:
+        raise UnreadableState(
+            f"the fields of the command {id_} on {saga} in the table recorded_command cannot be "
+            f"read ({str(earlier)[:100]}); correct the row, or delete it: the command is then new"
+        )
     return earlier
-
-
-def load_saga(saga: str, facts: str) -> Saga:
-    """Build a saga from the JSON text of `saga.facts`."""
-    known: dict[str, list[Any]] = orjson.loads(facts)
-    return Saga(saga, {key: _load_fact(key, *values) for key, values in known.items()})
-
-
-def _load_fact(key: str, at: int, *rest: Any) -> Fact:
-    id_, _, type_ = key.partition(" ")
-    return Fact(id_, type_, log_time(at), *rest)
-
-
-def dump_facts(found: Iterable[Fact]) -> dict[str, Any]:
-    """Return the facts in the form of `saga.facts`, the reverse of `load_saga`."""
-    return {f.key: [unix_ms(f.at), f.source, f.seq, f.causation, f.flow, f.detail] for f in found}
 
 
 def _unreadable_row(unreadable: UnreadableRecord) -> dict[str, Any]:
     """Return the row of a record that could not be read.
 
-    A record of an unknown schema or flow is kept whole, because newer code can read it. Of any
-    other only the first bytes are kept, to identify it.
+    A record of an unknown schema or flow is kept whole, because newer code can read it, and so is
+    one of a saga whose row may be corrected. Of any other only the first bytes are kept, to
+    identify it.
     """
     record, code = unreadable.record, unreadable.code
-    most = _MAX_UNKNOWN_BYTES if code in _UNKNOWN_CODES else _MAX_KEPT_BYTES
+    most = _MAX_UNKNOWN_BYTES if code in _TRIED_CODES else _MAX_KEPT_BYTES
     return {
         "topic": record.topic,
         "partition": record.partition,

@@ -23,9 +23,10 @@ from saga_monitor.ingest.watermark import (
 from saga_monitor.saga.deadlines import Emission, due_emissions
 from saga_monitor.saga.facts import Saga
 from saga_monitor.storage import store
+from saga_monitor.storage.stored_saga import StoredSaga, reading
 from saga_monitor.supervision.emitter import Emitter
 from sagakit.contract.platform import VerdictGiven
-from sagakit.errors import TopicRecreated
+from sagakit.errors import TopicRecreated, UnprocessableRecord
 from sagakit.kafka.client import KafkaException
 from sagakit.kafka.publisher import PublishFailed
 from sagakit.messages.envelope import OutboxRow, TopicPartitionKey
@@ -213,23 +214,38 @@ class DeadlineWatch:
             overdue = store.overdue(connection, known, limit)
             rows: list[OutboxRow] = []
             quiet_until: dict[str, datetime] = {}
-            for saga, partition in overdue:
-                through = self.watermark.of_saga(saga.id, partition)
-                quiet_until[saga.key] = known[partition]
-                if through and (emitted := self._outbox_rows(connection, saga, through - behind)):
-                    rows += emitted
-                    quiet_until[saga.key] = through + timedelta(seconds=ECHO_S)
+            for stored, partition in overdue:
+                through = self.watermark.of_saga(stored.id, partition)
+                quiet_until[stored.key] = known[partition]
+                if through is None:
+                    continue
+                emitted = self._judged(connection, stored, through - behind)
+                rows += emitted or ()
+                if emitted or emitted is None:
+                    quiet_until[stored.key] = through + timedelta(seconds=ECHO_S)
             add_outbox(connection, rows)
             store.snooze(connection, quiet_until)
         return len(overdue), len(rows)
+
+    def _judged(
+        self, connection: Connection, stored: StoredSaga, through: datetime
+    ) -> list[OutboxRow] | None:
+        """Return the rows to emit for a saga; None if it cannot be judged: others still are."""
+        try:
+            return self._outbox_rows(connection, stored.load(), through)
+        except UnprocessableRecord as error:
+            log.error("a deadline cannot be judged", saga=stored.key, reason=str(error))
+            return None
 
     def _outbox_rows(
         self, connection: Connection, saga: Saga, through: datetime
     ) -> list[OutboxRow]:
         view = self._projection.view(saga)
+        with reading(saga.key):
+            due = due_emissions(saga, view, through)
         emissions = [
             emission
-            for emission in due_emissions(saga, view, through)
+            for emission in due
             if emission.event.type != VerdictGiven.type
             or self._is_first(connection, saga, emission, through)
         ]

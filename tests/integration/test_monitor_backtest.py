@@ -18,6 +18,7 @@ from saga_monitor.operations.reads import SagaReader
 from saga_monitor.saga.facts import Fact, Saga, fold
 from saga_monitor.storage import store
 from saga_monitor.storage.store import SagaRow, WriteBatch
+from saga_monitor.storage.stored_saga import dump_facts
 from sagakit.contract.files import files_of
 from schemas import CONTRACT, FLOWS
 from tests.monitor import EventPublisher, MonitorProcess, whole
@@ -116,7 +117,7 @@ def test_the_present_flow_changes_nothing(
 
 def row(key: str, started_at: datetime, status: str) -> SagaRow:
     fact = Fact(str(uuid.uuid4()), "OrderPlaced", started_at, flow="order/1")
-    facts = store.dump_facts(fold(Saga(key), fact).facts.values())
+    facts = dump_facts(fold(Saga(key), fact).facts.values())
     nothing = (None, None)
     return SagaRow(key, "order", 1, status, facts, *nothing, started_at, None, started_at, 0, False)
 

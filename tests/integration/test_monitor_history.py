@@ -15,9 +15,10 @@ from sqlalchemy import Engine, text
 
 from saga_cli.monitor.sagas import ls, show
 from saga_monitor.reconciliation.sources import sagas
-from saga_monitor.saga.facts import Fact, Saga
+from saga_monitor.saga.facts import Fact
 from saga_monitor.storage import store
 from saga_monitor.storage.archiver import Archiver
+from saga_monitor.storage.stored_saga import StoredSaga, dump_facts
 from saga_monitor.storage.tables import HISTORY, intervention, saga, timeline
 from sagakit.contract.platform import InterventionOpened
 from sagakit.store.postgres import engine_for
@@ -234,7 +235,7 @@ def put(engine: Engine, order: str, at: datetime) -> None:
     """A completed order of one event."""
     fact = Fact("f1", "OrderPlaced", at, detail={"note": "kept"})
     row = store.SagaRow(
-        order, "order", 1, "completed", store.dump_facts([fact]),
+        order, "order", 1, "completed", dump_facts([fact]),
         None, None, at, at, at, 3, pinned=False,
     )  # fmt: skip
     entry = store.TimelineRow(order, "f1", "OrderPlaced", "order", 1, at, None, 3, 7, fact.detail)
@@ -268,12 +269,12 @@ def test_an_order_loses_no_column_on_its_way_to_the_history_and_back(engine: Eng
         found = store.lock(connection, {"order/o-1": 3, "o-new": 5})
     assert rows(engine, "order/o-1") == before
     known, partition, status = found["order/o-1"]
-    assert (known.facts["f1 OrderPlaced"].detail, partition, status) == (
+    assert (known.load().facts["f1 OrderPlaced"].detail, partition, status) == (
         {"note": "kept"},
         3,
         "completed",
     )
-    assert (found["o-new"][0].facts, found["o-new"][2]) == ({}, "unplaced")
+    assert (found["o-new"][0].load().facts, found["o-new"][2]) == ({}, "unplaced")
 
 
 def test_what_is_too_young_stays(engine: Engine) -> None:
@@ -295,7 +296,7 @@ def test_an_event_read_while_its_order_moves_to_the_history_finds_the_order(engi
         "WHERE wait_event_type = 'Lock' AND datname = current_database()"
     )
 
-    def locked() -> tuple[Saga, int, str]:
+    def locked() -> tuple[StoredSaga, int, str]:
         with engine.begin() as connection:
             return store.lock(connection, {"o-0": 3, "order/o-1": 3})["order/o-1"]
 
@@ -310,6 +311,6 @@ def test_an_event_read_while_its_order_moves_to_the_history_finds_the_order(engi
             until(somebody_waits, "the reader waits for the row")
             store.archive(mover, ["order/o-1"])
         known, _, status = reader.result(PATIENCE_S)
-    assert (list(known.facts), status) == (["f1 OrderPlaced"], "completed")
+    assert (list(known.load().facts), status) == (["f1 OrderPlaced"], "completed")
     assert len(rows(engine, "order/o-1")["saga"]) == 1
     assert rows(engine, "order/o-1")["saga_history"] == []

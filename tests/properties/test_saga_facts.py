@@ -13,7 +13,7 @@ from saga_monitor.saga.deadlines import due_emissions
 from saga_monitor.saga.facts import Fact, Saga, fold
 from saga_monitor.saga.time_travel import Basis, saga_at
 from saga_monitor.saga.view import ENDED, Status
-from saga_monitor.storage.store import dump_facts, load_saga
+from saga_monitor.storage.stored_saga import dump_facts, load_saga
 from sagakit.contract.platform import CompensationRequested
 from schemas import OWNERS
 from tests.histories import SAGA, after, facts, money_of, seen
