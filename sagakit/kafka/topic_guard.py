@@ -28,7 +28,7 @@ _UNTOLD = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class TopicFault:
-    """One fault of a topic: it is missing, or set wrong; `text` ends with the command that mends it.
+    """One fault of a topic: missing, or set wrong; `text` ends with the command that mends it.
 
     refused: no process starts with it.
     """
