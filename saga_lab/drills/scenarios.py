@@ -9,7 +9,7 @@ from saga_lab.chaos.fault import FaultKind
 from saga_lab.chaos.schedule import PlannedFault
 from saga_lab.devstack.topics import republishers
 from saga_lab.drills.disasters import Disaster, LostDatabase, OldBackup, Recoveries
-from saga_lab.drills.topic_loss import DeletedTopic
+from saga_lab.drills.topic_loss import DeletedTopic, LostTail, read_republishers
 
 STRIKES_AFTER = 1 / 3
 """The share of the traffic that runs before the disaster."""
@@ -44,6 +44,12 @@ SCENARIOS = {
             "The topic is deleted. It is created again and republished from the outbox.",
             DeletedTopic,
             republishers,
+        ),
+        Scenario(
+            "lost-topic-tail",
+            "The broker loses its last writes to the topic. It is created again and republished.",
+            LostTail,
+            read_republishers,
         ),
     )
 }

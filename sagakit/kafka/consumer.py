@@ -267,23 +267,32 @@ class BusConsumer:
         if place not in self._ids:
             return
         at = TopicPartition(*place)
-        asked = self._admin.list_offsets({at: OffsetSpec.earliest()}, request_timeout=ANSWER_S)  # type: ignore[no-untyped-call]
-        first = asked[at].result().offset
-        lost = first - max(self._read.get(place, 0), self._handled[place])
-        if lost > 0:
-            self._on_lost(place[0], lost)
-            log.error(
-                "retention has removed records that were not read",
-                topic=place[0],
-                partition=place[1],
-                offsets=f"{first - lost} to {first - 1}",
-                remedy="docs/runbooks/lost-records.md",
-            )
+        first = self._bound(at, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
+        end = self._bound(at, OffsetSpec.latest())  # type: ignore[no-untyped-call]
+        read = max(self._read.get(place, 0), self._handled[place])
+        if first > read:
+            self._tell_lost(place, read, first, "retention has removed records that were not read")
+        elif end < read and known_ids(self._admin, [place[0]]).get(place[0]) == self._ids[place]:
+            self._tell_lost(place, end, read, "a topic has lost the end of its log")
         self._consumer.incremental_unassign([at])
         self._consumer.incremental_assign([TopicPartition(*place, first)])
         self._read.pop(place, None)
         self._handled[place] = 0
         self._store({place: first})
+
+    def _bound(self, at: TopicPartition, spec: OffsetSpec) -> int:
+        asked = self._admin.list_offsets({at: spec}, request_timeout=ANSWER_S)
+        return int(asked[at].result().offset)
+
+    def _tell_lost(self, place: TopicPartitionKey, first: int, end: int, what: str) -> None:
+        self._on_lost(place[0], end - first)
+        log.error(
+            what,
+            topic=place[0],
+            partition=place[1],
+            offsets=f"{first} to {end - 1}",
+            remedy="docs/runbooks/lost-records.md",
+        )
 
     def _note_end(self, place: TopicPartitionKey, end: int | None) -> None:
         """Note that nothing to read lies before `end`; store it once all that was read is handled.

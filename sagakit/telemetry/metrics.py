@@ -78,7 +78,7 @@ UNANSWERED = Counter(
 )
 LOST = Counter(
     "saga_lost_records_total",
-    "Records that retention removed before they were read",
+    "Records that a topic lost: removed before they were read, or with the end of its log",
     ["participant", "topic"],
 )
 GAUGES = text("""

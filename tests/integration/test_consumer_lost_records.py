@@ -1,4 +1,4 @@
-"""Retention passes what a group has not read: reading goes on, and says what is missing."""
+"""Records that a topic lost, to retention or with its end: reading goes on, and says which."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -106,3 +106,15 @@ def test_removed_records_that_were_read_are_no_loss(place: Place) -> None:
     with place.consumer() as bus:
         assert values(until(reader(bus), "what follows")) == [4]
     assert place.lost == []
+
+
+def test_a_log_that_ends_before_what_was_read_is_told_and_read_again(place: Place) -> None:
+    """Given a group that has read further than the log ends, as after a broker lost its last
+    writes; when it reads; then the loss is told, and what is left is read again."""
+    place.publish(1, 2)
+    with place.consumer() as bus:
+        read(bus, 2)
+        bus._store({(place.topic, 0): 7})
+    with place.consumer() as bus:
+        assert values(until(reader(bus), "what is left")) == [1, 2]
+    assert place.lost == [(place.topic, 5)]

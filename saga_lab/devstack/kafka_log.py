@@ -1,0 +1,48 @@
+"""Cuts the logs of an embedded broker that does not run, as the loss of its last writes does."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+_UNCLEAN = (".kafka_cleanshutdown", "recovery-point-offset-checkpoint")
+"""Files by which a broker knows that its logs are whole; without them it looks at each log."""
+_MADE_AGAIN = ("*.index", "*.timeindex", "*.txnindex", "*.snapshot")
+"""Files of a partition that a broker makes from its log."""
+_LENGTH_AT, _HEAD_BYTES = 8, 12
+"""A batch begins with its offset (8 bytes) and the number of bytes behind these two (4 bytes).
+
+Source: https://kafka.apache.org/documentation/#recordbatch
+"""
+
+
+def cut_tail(broker: Path, topic: str, share: float) -> int:
+    """Cut the last batches of each partition of a topic; return how many.
+
+    broker: the folder of a broker that is stopped; share: of the batches of the newest segment, at
+    least one is cut.
+    """
+    cut = 0
+    for partition in sorted((broker / "log").glob(f"{topic}-[0-9]*")):
+        for pattern in _MADE_AGAIN:
+            for made in partition.glob(pattern):
+                made.unlink()
+        segment = max(partition.glob("*.log"))
+        begins = list(_batches(segment.read_bytes()))
+        if begins:
+            lost = max(1, round(len(begins) * share))
+            with segment.open("r+b") as file:
+                file.truncate(begins[-lost])
+            cut += lost
+    for name in _UNCLEAN:
+        (broker / "log" / name).unlink(missing_ok=True)
+    return cut
+
+
+def _batches(content: bytes) -> Iterator[int]:
+    """Yield where each whole batch begins."""
+    at = 0
+    while at + _HEAD_BYTES <= len(content):
+        length = int.from_bytes(content[at + _LENGTH_AT : at + _HEAD_BYTES], "big")
+        if length <= 0 or at + _HEAD_BYTES + length > len(content):
+            return  # preallocated or half written
+        yield at
+        at += _HEAD_BYTES + length
