@@ -34,7 +34,7 @@ class DeletedTopic(Disaster):
         delete_topic(site.bootstrap_servers, self._topic(site))
 
     def is_seen(self, site: Site) -> bool:
-        return topic(self.target) in _topics_told(site, self.target, FAULTY)
+        return topic(self.target) in _topics_named(site, self.target, FAULTY)
 
     def recover(self, site: Site) -> Sequence[str]:
         """Move the rows back to the outbox, and create the topic."""
@@ -82,7 +82,7 @@ class LostTail(DeletedTopic):
 
     def is_seen(self, site: Site) -> bool:
         readers = readers_of(site.stack.application, self.target)
-        return any(topic(self.target) in _topics_told(site, one, SHORTER) for one in readers)
+        return any(topic(self.target) in _topics_named(site, one, SHORTER) for one in readers)
 
 
 def readers_of(application: Application, owner: str) -> list[str]:
@@ -96,7 +96,7 @@ def read_republishers(application: Application) -> tuple[str, ...]:
     return tuple(one for one in republishers(application) if readers_of(application, one))
 
 
-def _topics_told(site: Site, process: str, metric: re.Pattern[str]) -> list[str]:
+def _topics_named(site: Site, process: str, metric: re.Pattern[str]) -> list[str]:
     """Return the topics that a metric of a process tells of."""
     try:
         return metric.findall(site.request("GET", process, "/metrics").text)

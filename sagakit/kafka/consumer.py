@@ -271,9 +271,9 @@ class BusConsumer:
         end = self._bound(at, OffsetSpec.latest())  # type: ignore[no-untyped-call]
         read = max(self._read.get(place, 0), self._handled[place])
         if first > read:
-            self._tell_lost(place, read, first, "retention has removed records that were not read")
+            self._report_lost(place, read, first, "retention has removed records that were not read")
         elif end < read and known_ids(self._admin, [place[0]]).get(place[0]) == self._ids[place]:
-            self._tell_lost(place, end, read, "a topic has lost the end of its log")
+            self._report_lost(place, end, read, "a topic has lost the end of its log")
         self._consumer.incremental_unassign([at])
         self._consumer.incremental_assign([TopicPartition(*place, first)])
         self._read.pop(place, None)
@@ -284,7 +284,7 @@ class BusConsumer:
         asked = self._admin.list_offsets({at: spec}, request_timeout=ANSWER_S)
         return int(asked[at].result().offset)
 
-    def _tell_lost(self, place: TopicPartitionKey, first: int, end: int, what: str) -> None:
+    def _report_lost(self, place: TopicPartitionKey, first: int, end: int, what: str) -> None:
         self._on_lost(place[0], end - first)
         log.error(
             what,
