@@ -73,6 +73,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "monitor.archive",
         "Copy what the topics hold to the archive in FOLDER, for replays after they dropped it.",
     ),
+    "restore": (
+        "monitor.restore",
+        "Fill the empty topics from the archive in FOLDER, after they were lost.",
+    ),
     "shadows": (
         "monitor.replay",
         "List the shadows in the monitor's database, or drop one.",

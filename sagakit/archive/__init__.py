@@ -6,6 +6,7 @@
 | `manifest` | which files a partition has, and whether they and the live log are one log; pure |
 | `folder` | a folder here or in an object store, in which a file is whole or absent |
 | `log_archive` | the files of all partitions: extends, reads and verifies them |
+| `restore` | fills empty topics from it |
 
 Imports `kafka` and `messages`. Whatever reads spans of the log may read them from here.
 """

@@ -202,6 +202,11 @@ class LogArchive:
                     if span.start <= record.offset < span.end:
                         yield latest_ms, record
 
+    def records(self, manifest: Manifest) -> Iterator[Record]:
+        """Yield all archived records of a partition, in order. Raises ArchiveRefused."""
+        for file in manifest.files:
+            yield from self._records(manifest, file)
+
     def _records(self, manifest: Manifest, file: ArchivedFile) -> Iterator[Record]:
         """Yield the records of a file that is what its manifest says. Raises ArchiveRefused."""
         path = manifest.path(file.name)

@@ -271,7 +271,9 @@ class BusConsumer:
         end = self._bound(at, OffsetSpec.latest())  # type: ignore[no-untyped-call]
         read = max(self._read.get(place, 0), self._handled[place])
         if first > read:
-            self._report_lost(place, read, first, "retention has removed records that were not read")
+            self._report_lost(
+                place, read, first, "retention has removed records that were not read"
+            )
         elif end < read and known_ids(self._admin, [place[0]]).get(place[0]) == self._ids[place]:
             self._report_lost(place, end, read, "a topic has lost the end of its log")
         self._consumer.incremental_unassign([at])

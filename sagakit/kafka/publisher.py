@@ -43,6 +43,23 @@ class PublishFailed(SagaError):
         self.refused = refused
 
 
+def producer_settings(bootstrap_servers: str, client_id: str) -> dict[str, Any]:
+    """Return the settings of a producer that keeps the order, whatever happens."""
+    return {
+        "bootstrap.servers": bootstrap_servers,
+        "client.id": client_id,
+        "enable.idempotence": True,
+        "enable.gapless.guarantee": True,  # no record overtakes a failed one
+        "log_level": 3,  # hides the "experimental" warning of the line above; see error_cb
+        "delivery.timeout.ms": 0,  # no timeout per record, it would leave gaps; see FLUSH_S
+        "acks": "all",
+        "partitioner": "murmur2_random",
+        "linger.ms": 1,
+        "compression.type": "lz4",
+        "error_cb": log_client_error,
+    }
+
+
 class Publisher:
     """Publishes rows through an idempotent producer, which it discards after any failure.
 
@@ -51,19 +68,7 @@ class Publisher:
 
     def __init__(self, bootstrap_servers: str, client_id: str) -> None:
         refuse_in_replay(self)
-        self._config = {
-            "bootstrap.servers": bootstrap_servers,
-            "client.id": client_id,
-            "enable.idempotence": True,
-            "enable.gapless.guarantee": True,  # no record overtakes a failed one
-            "log_level": 3,  # hides the "experimental" warning of the line above; see error_cb
-            "delivery.timeout.ms": 0,  # no timeout per record, it would leave gaps; see FLUSH_S
-            "acks": "all",
-            "partitioner": "murmur2_random",
-            "linger.ms": 1,
-            "compression.type": "lz4",
-            "error_cb": log_client_error,
-        }
+        self._config = producer_settings(bootstrap_servers, client_id)
         # Created now: the broker takes 0.5 s to assign a producer id; no saga should wait for it.
         self._producer: Producer | None = self._new_producer()
 
