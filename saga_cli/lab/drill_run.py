@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -69,7 +70,7 @@ def run(
     try:
         sagas = workload_of(chosen).sagas(f"d{seed}-{datetime.now():%H%M%S}", seed, count)
         load = Load(stack, sagas, lasts_s)
-        recoveries = Recoveries(_Rebuild(home))
+        recoveries = Recoveries(_Commands(home))
         plan = plan_of(SCENARIOS[scenario], tuple(targets or possible), recoveries, lasts_s)
         chaos = ChaosRun(Site(stack, load), plan)
         with progress(console, chaos) as on_progress:
@@ -99,18 +100,31 @@ def _options(chosen: Application) -> StackOptions:
     return StackOptions(port_base=0, env={"SAGA_DEADLINES": json.dumps(deadlines)})
 
 
-class _Rebuild:
-    """Calls `saga rebuild`, in a process of its own: no producer can be made in that one."""
+class _Commands:
+    """Calls `saga`, in processes of their own: no producer can be made in one that rebuilds."""
 
     def __init__(self, home: Path) -> None:
-        self._home = home
+        self._home, self._archive = home, home.parent / "drill-archive"
 
-    def __call__(self, participant: str, url: str, *, from_backup: bool) -> Sequence[str]:
-        words = [participant, "--into", url, "--accept-loss"]
-        words += ["--from-backup"] if from_backup else []
+    def rebuild(self, participant: str, url: str, *, from_backup: bool) -> Sequence[str]:
+        """See `RecoveryCommands`."""
+        words = ["--from-backup"] if from_backup else []
+        output = self._call("rebuild", participant, "--into", url, "--accept-loss", *words)
+        return [line for line in output.splitlines() if _names_a_loss(line)]
+
+    def archive(self) -> None:
+        """See `RecoveryCommands`."""
+        shutil.rmtree(self._archive, ignore_errors=True)
+        self._call("archive", str(self._archive))
+
+    def restore(self) -> None:
+        """See `RecoveryCommands`."""
+        self._call("restore", str(self._archive))
+
+    def _call(self, *words: str) -> str:
         main = "from saga_cli.main import main; main()"
         done = subprocess.run(
-            [sys.executable, "-c", main, "rebuild", *words],
+            [sys.executable, "-c", main, *words],
             env={**os.environ, "SAGA_HOME": str(self._home)},
             capture_output=True,
             text=True,
@@ -118,8 +132,8 @@ class _Rebuild:
         )
         output = done.stdout + done.stderr
         if done.returncode:
-            raise RecoveryFailed(f"saga rebuild {participant}: {output.strip()[-500:]}")
-        return [line for line in output.splitlines() if _names_a_loss(line)]
+            raise RecoveryFailed(f"saga {' '.join(words[:2])}: {output.strip()[-500:]}")
+        return output
 
 
 def _names_a_loss(line: str) -> bool:

@@ -4,6 +4,7 @@
 |---|---|
 | `disasters` | lost databases, and how they are recovered |
 | `topic_loss` | lost topics, and how they are recovered |
+| `region_loss` | the loss of everything, and how it is recovered from an archive |
 | `scenarios` | the table of scenarios |
 | `score` | points of 100, and what cost the others |
 | `report` | the report as JSON and HTML, and the metrics of the last drill |

@@ -27,10 +27,20 @@ class RecoveryFailed(Violation):
     """A recovery ended with an error; the message says which."""
 
 
-class RebuildParticipant(Protocol):
-    """Rebuilds a participant's database; returns what was not recovered. Raises RecoveryFailed."""
+class RecoveryCommands(Protocol):
+    """The commands that a recovery gives. Each raises RecoveryFailed."""
 
-    def __call__(self, participant: str, url: str, *, from_backup: bool) -> Sequence[str]: ...
+    def rebuild(self, participant: str, url: str, *, from_backup: bool) -> Sequence[str]:
+        """Rebuild a participant's database; return what was not recovered."""
+        ...
+
+    def archive(self) -> None:
+        """Archive all topics in a folder of the drill's own."""
+        ...
+
+    def restore(self) -> None:
+        """Fill the empty topics from that folder."""
+        ...
 
 
 @dataclass(slots=True)
@@ -50,9 +60,9 @@ class RecoveryNotes:
 
 @dataclass(slots=True)
 class Recoveries:
-    """How each target of a drill came back, and what rebuilds a database."""
+    """How each target of a drill came back, and the commands that brought it back."""
 
-    rebuild: RebuildParticipant
+    commands: RecoveryCommands
     of: dict[str, RecoveryNotes] = field(default_factory=dict)
 
     def begin(self, target: str) -> RecoveryNotes:
@@ -130,6 +140,12 @@ class DatabaseLoss(Disaster):
     def restore(self, site: Site) -> Sequence[str]:
         """Restore the database; return what was not recovered."""
 
+    def _rebuild(self, site: Site, *, from_backup: bool) -> Sequence[str]:
+        if self.target == MONITOR:  # it reads the topics itself when it starts
+            return ()
+        url = _own_url(site, self.target)
+        return self.recoveries.commands.rebuild(self.target, url, from_backup=from_backup)
+
 
 @dataclass(frozen=True, slots=True)
 class LostDatabase(DatabaseLoss):
@@ -140,7 +156,9 @@ class LostDatabase(DatabaseLoss):
         _create(site, self.target)
         if self.target == MONITOR:
             return ()
-        return self.recoveries.rebuild(self.target, _own_url(site, self.target), from_backup=False)
+        return self.recoveries.commands.rebuild(
+            self.target, _own_url(site, self.target), from_backup=False
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +179,9 @@ class OldBackup(DatabaseLoss):
         _create(site, self.target, backup=self._backup(site))
         if self.target == MONITOR:
             return ()
-        return self.recoveries.rebuild(self.target, _own_url(site, self.target), from_backup=True)
+        return self.recoveries.commands.rebuild(
+            self.target, _own_url(site, self.target), from_backup=True
+        )
 
     def _backup(self, site: Site) -> sql.Identifier:
         return sql.Identifier(f"{_database_of(site, self.target)}_backup")

@@ -9,6 +9,7 @@ from saga_lab.chaos.fault import FaultKind
 from saga_lab.chaos.schedule import PlannedFault
 from saga_lab.devstack.topics import republishers
 from saga_lab.drills.disasters import Disaster, LostDatabase, OldBackup, Recoveries
+from saga_lab.drills.region_loss import LostRegion, everything
 from saga_lab.drills.topic_loss import DeletedTopic, LostTail, read_republishers
 
 STRIKES_AFTER = 1 / 3
@@ -50,6 +51,13 @@ SCENARIOS = {
             "The broker loses its last writes to the topic. It is created again and republished.",
             LostTail,
             read_republishers,
+        ),
+        Scenario(
+            "region",
+            "All topics and databases are lost. The topics are filled from an archive, and the "
+            "databases rebuilt from them.",
+            LostRegion,
+            everything,
         ),
     )
 }
