@@ -21,3 +21,7 @@ class OwnThreads:
         """Return what the call returns, as `asyncio.to_thread` does."""
         bound = partial(copy_context().run, call, *args, **kwargs)
         return await asyncio.get_running_loop().run_in_executor(self._pool, bound)
+
+    def wait(self) -> None:
+        """Wait for the calls that run, and take no more. For tests: a process just ends."""
+        self._pool.shutdown()

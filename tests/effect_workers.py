@@ -132,6 +132,9 @@ class Process:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            # a call that a cancelled task has begun goes on, and holds its connection
+            for threads in (self.worker._threads, self.batcher._handling):
+                await asyncio.to_thread(threads.wait)
 
     async def reads(self, *words: str, key: str = "a") -> list[Disposition]:
         """Events that come over the bus, in the consumer's thread."""
