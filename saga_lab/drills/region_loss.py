@@ -25,10 +25,13 @@ class LostRegion(Disaster):
     rehearse about that.
     """
 
-    def strike(self, site: Site) -> None:
-        """Stop all processes, archive the topics, and drop everything."""
+    def before(self, site: Site) -> None:
+        """Stop all processes, and archive the topics."""
         site.stop(*_everybody(site))
         self.recoveries.commands.archive()
+
+    def strike(self, site: Site) -> None:
+        """Delete every topic and drop every database."""
         for name in site.contract.topics:
             delete_topic(site.bootstrap_servers, event_topic(name, site.content["partitions"]))
         for database in self._databases(site):
