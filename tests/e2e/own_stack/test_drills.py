@@ -43,11 +43,6 @@ def test_a_deleted_topic_is_published_again(tmp_path: Path) -> None:
     assert [row["target"] for row in report["recoveries"]] == ["payment"]
 
 
-def test_a_topic_without_its_end_is_published_again(tmp_path: Path) -> None:
-    report = drill(tmp_path, "inventory", "--scenario=lost-topic-tail")
-    assert [row["target"] for row in report["recoveries"]] == ["inventory"]
-
-
 def test_a_topic_that_others_publish_to_cannot_be_rehearsed(tmp_path: Path) -> None:
     refused = run_saga(tmp_path, "drill", "order", "--scenario=topic-recreated")
     assert refused.returncode == 1
