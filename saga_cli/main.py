@@ -91,7 +91,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     ),
     "drill": (
         "lab.drill",
-        "Rehearse a disaster: lose a database under load, recover it, and score the recovery.",
+        "Rehearse a disaster: lose a database or a topic under load, recover it, and score that.",
     ),
     "sim": (
         "lab.sim",

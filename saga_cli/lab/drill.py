@@ -66,7 +66,7 @@ def drill_of(target: str) -> click.Command:
 
 @click.group(cls=Drills, subcommand_metavar="TARGET [OPTIONS] | ls | show REPORT")
 def drill() -> None:
-    """Rehearse a disaster: lose a database or a topic under load, recover it, score the recovery.
+    """Rehearse a disaster: lose a database or a topic under load, recover it, and score that.
 
     TARGET is a participant, `monitor`, or `all`. A drill runs on a stack of its own, which lives in
     the folder `drill` of the home (SAGA_HOME) and starts without data each time. Reports are
