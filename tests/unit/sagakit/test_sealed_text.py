@@ -199,7 +199,8 @@ LABEL = Effect("label", "label", {"order_id": "o1", "order": FACTS.to_dict()}, "
 
 
 def test_the_carrier_gets_the_opened_address_and_its_words_are_not_kept() -> None:
-    sent = {"status": "refused", "code": f"no_way_to_{ADDRESS}", "reason": f"no way to {ADDRESS}"}
+    words = {"code": f"no_way_to_{ADDRESS}", "reason": f"no way to {ADDRESS}"}
+    sent = {"reference": "order/o1", "status": "refused", **words}
     it, asked = carrier(WITH_KEY, labels=sent)
     assert asyncio.run(it.label(LABEL)) == shipping.Refused(OTHER_REFUSAL)
     assert (asked["labels"]["ship_to"], asked["labels"]["email"]) == (ADDRESS, EMAIL)
@@ -211,7 +212,7 @@ def test_the_carrier_gets_the_opened_address_and_its_words_are_not_kept() -> Non
 
 
 def test_no_label_is_made_or_kept_for_an_erased_address() -> None:
-    it, asked = carrier(WITHOUT, cancellations={"status": "cancelled"})
+    it, asked = carrier(WITHOUT, cancellations={"reference": "order/o1", "status": "cancelled"})
     assert asyncio.run(it.label(LABEL)) == shipping.Refused("the person's data was erased")
     assert asked == {
         "cancellations": {
@@ -220,7 +221,7 @@ def test_no_label_is_made_or_kept_for_an_erased_address() -> None:
             "label_key": "order/o1:label",
         }
     }
-    it, _ = carrier(WITHOUT, cancellations={"status": "too_late"})
+    it, _ = carrier(WITHOUT, cancellations={"reference": "order/o1", "status": "too_late"})
     with pytest.raises(EffectFailed, match="picked up; ask a person"):
         asyncio.run(it.label(LABEL))
 
