@@ -21,7 +21,7 @@ class Pace:
     With `factor` above 1 sagas are placed that many times faster, and slower afterwards. Sagas
     lead `progress`, the share of faults injected so far, by at most `MAY_LEAD`, which shrinks to
     nothing. So when faults take longer than planned the load does too, and the last saga comes
-    after the last fault. `left`: sagas still to be placed.
+    after the last fault. `left`: sagas still to be placed; while it is `held`, none is.
     """
 
     def __init__(self, sagas: int, lasts_s: float) -> None:
@@ -29,6 +29,7 @@ class Pace:
         self.progress: Callable[[], float] = lambda: 1.0
         self.began_at = self._due_at = 0.0
         self.factor = 1.0
+        self.held = False
 
     @property
     def past_s(self) -> float:
@@ -43,7 +44,7 @@ class Pace:
         time_left_s = self.began_at + self._lasts_s - self._due_at
         self._due_at += max(0.0, time_left_s) / max(1, self.left) / self.factor
         await asyncio.sleep(max(0.0, self._due_at - now))
-        while self._is_ahead():
+        while self.held or self._is_ahead():
             await asyncio.sleep(LOOK_AGAIN_S)
         self.left -= 1
 

@@ -4,10 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from saga_lab.application import Application
-from saga_lab.chaos.site import Site
+from saga_lab.chaos.site import Site, until
 from saga_lab.devstack.topics import create_topics, delete_topic, event_topic, shared_topics
 from saga_lab.drills.disasters import Disaster, LostDatabase, replicas_of
+from sagakit.kafka.group_guard import GroupGuard
 
+GROUP = "saga-monitor"
+"""The monitor's consumer group."""
 ALL = "all"
 """The one target of this disaster."""
 
@@ -26,7 +29,10 @@ class LostRegion(Disaster):
     """
 
     def before(self, site: Site) -> None:
-        """Stop all processes, and archive the topics."""
+        """Stop all processes, and archive the topics. Publishers from outside are cut off, too."""
+        load = site.load
+        load.pace.held = True
+        until(lambda: not load.placing, "no saga is being placed")
         site.stop(*_everybody(site))
         self.recoveries.commands.archive()
 
@@ -43,14 +49,20 @@ class LostRegion(Disaster):
     def heal(self, site: Site) -> None:
         """Bring everything back in empty servers, then start the processes."""
         notes = self.recoveries.of[self.target]
-        notes.not_recovered += self.recover(site)
-        notes.restored_at = site.load.pace.past_s
-        site.start(*_everybody(site))
+        try:
+            notes.not_recovered += self.recover(site)
+            notes.restored_at = site.load.pace.past_s
+        finally:
+            site.start(*_everybody(site))
+            site.load.pace.held = False
 
     def recover(self, site: Site) -> Sequence[str]:
         """Fill new topics from the archive, and rebuild each database from them."""
         application, partitions = site.stack.application, site.content["partitions"]
         create_topics(site.bootstrap_servers, shared_topics(application, partitions))
+        for group in (*application.participants, GROUP):
+            guard = GroupGuard(site.bootstrap_servers, group, 0)
+            until(lambda g=guard: not g.clients(), f"{group} is left")  # type: ignore[misc]
         self.recoveries.commands.restore()
         return [text for database in self._databases(site) for text in database.recover(site)]
 

@@ -54,6 +54,11 @@ class RunThread:
         return self._run.placed_at
 
     @property
+    def placing(self) -> int:
+        """Return how many sagas are handed over for placing and not placed yet."""
+        return len(self._run.placed_at) - self._run.progress.placed
+
+    @property
     def ended_at(self) -> Mapping[str, float]:
         """Map saga key -> when its outcome was recorded, `time.monotonic` seconds."""
         return self._run.ended_at
