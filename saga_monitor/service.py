@@ -16,8 +16,9 @@ from fastapi import FastAPI
 from pydantic import Field
 from sqlalchemy import Engine
 
+from saga_monitor import GROUP
 from saga_monitor.api.routes import routers
-from saga_monitor.ingest.faust_stream import GROUP, StreamReader
+from saga_monitor.ingest.faust_stream import StreamReader
 from saga_monitor.ingest.projection import Projection
 from saga_monitor.ingest.unknown_records import UnknownRecords
 from saga_monitor.ingest.watermark import CLOCK_TOPIC

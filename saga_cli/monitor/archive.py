@@ -4,7 +4,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from saga_cli.monitor.projection_access import errors_explained, monitor_access, topics_of
+from saga_cli.monitor.projection_access import (
+    chosen_topics,
+    errors_explained,
+    monitor_access,
+    topics_of,
+)
 
 if TYPE_CHECKING:
     from sagakit.archive.log_archive import LogArchive
@@ -40,9 +45,9 @@ def archive(folder: str, topics: str | None, verify: bool, dry_run: bool) -> Non
         store = log_archive(folder)
         access = monitor_access()
         contract = load_contract(*access.contracts)
-        chosen = [name.strip() for name in topics.split(",")] if topics else None
         live = live_log(access.bootstrap_servers)
-        plan = store.plan(LogEnds(access.bootstrap_servers), topics_of(contract, chosen))
+        names = topics_of(contract, chosen_topics(topics))
+        plan = store.plan(LogEnds(access.bootstrap_servers), names)
         if not plan.spans:
             click.echo(f"{folder} has all that the topics hold; nothing was written")
         elif dry_run:

@@ -54,6 +54,11 @@ def monitor_access() -> "MonitorAccess":
     )
 
 
+def chosen_topics(written: str | None) -> tuple[str, ...] | None:
+    """Return the names in a list with commas, None if nothing is written."""
+    return tuple(name.strip() for name in written.split(",")) if written else None
+
+
 def topics_of(contract: "Contract", chosen: Sequence[str] | None) -> tuple[str, ...]:
     """Return the chosen topics, or all of the contract. Raises UsageError for another one."""
     if unknown := sorted(set(chosen or ()) - set(contract.topics)):

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from saga_cli.declarations import ID
-from saga_cli.monitor.projection_access import errors_explained, monitor_access, topics_of
+from saga_cli.monitor.projection_access import (
+    chosen_topics,
+    errors_explained,
+    monitor_access,
+    topics_of,
+)
 from saga_cli.output import duration
 from saga_cli.progress import MB, Telling
 
@@ -71,7 +76,7 @@ def replay(
     from saga_monitor.replay.workers import replay as run
 
     access = dataclasses.replace(monitor_access(), archive=archive)
-    chosen = tuple(name.strip() for name in topics.split(",")) if topics else None
+    chosen = chosen_topics(topics)
     request = ReplayRequest(begin, end, saga, flow, chosen, archive)
     with errors_explained():
         target = Shadow(access.database_url, shadow)

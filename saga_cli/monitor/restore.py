@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from saga_cli.monitor.projection_access import errors_explained, monitor_access, topics_of
+from saga_cli.monitor.projection_access import (
+    chosen_topics,
+    errors_explained,
+    monitor_access,
+    topics_of,
+)
+from saga_monitor import GROUP
 
 if TYPE_CHECKING:
     from sagakit.archive.restore import PartitionToRestore
-
-READERS = "saga-monitor"
-"""The monitor's group, unless SAGA_GROUP names another one."""
 
 
 @click.command()
@@ -38,9 +41,8 @@ def restore(folder: str, topics: str | None, dry_run: bool) -> None:
     with errors_explained():
         archive, access = existing_archive(folder), monitor_access()
         contract = load_contract(*access.contracts)
-        chosen = [name.strip() for name in topics.split(",")] if topics else None
-        names, servers = topics_of(contract, chosen), access.bootstrap_servers
-        _refuse_readers(servers, [*contract.participants, os.environ.get("SAGA_GROUP", READERS)])
+        names, servers = topics_of(contract, chosen_topics(topics)), access.bootstrap_servers
+        _refuse_readers(servers, [*contract.participants, os.environ.get("SAGA_GROUP", GROUP)])
         found = what_to_restore(archive, LogEnds(servers), live_log(servers), names)
         if dry_run or not any(partition.left for partition in found):
             click.echo(f"{_count(found):,} records are to be restored; nothing was published")

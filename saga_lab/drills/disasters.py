@@ -89,11 +89,17 @@ class Disaster(Fault):
     def heal(self, site: Site) -> None:
         """Stop every replica, recover what was lost, and start them again."""
         notes = self.recoveries.of[self.target]
-        replicas = replicas_of(site, self.target)
-        site.stop(*replicas)
-        notes.not_recovered += self.recover(site)
-        notes.restored_at = site.load.pace.past_s
-        site.start(*replicas)
+        processes = self.processes(site)
+        site.stop(*processes)
+        try:
+            notes.not_recovered += self.recover(site)
+            notes.restored_at = site.load.pace.past_s
+        finally:
+            site.start(*processes)
+
+    def processes(self, site: Site) -> list[str]:
+        """Return the processes that stand still while it is recovered: by default the replicas."""
+        return replicas_of(site, self.target)
 
     def before(self, site: Site) -> None:
         """Prepare what the recovery needs. By default nothing."""
@@ -129,8 +135,7 @@ class DatabaseLoss(Disaster):
     def recover(self, site: Site) -> Sequence[str]:
         """Restore the database as soon as no replica is in the consumer group any more."""
         if self.target != MONITOR:
-            guard = GroupGuard(site.bootstrap_servers, self.target, 0)
-            until(lambda: not guard.clients(), f"{self.target} has left its consumer group")
+            until_left(site, self.target)
         return self.restore(site)
 
     def healed(self, site: Site) -> bool:
@@ -154,11 +159,7 @@ class LostDatabase(DatabaseLoss):
     def restore(self, site: Site) -> Sequence[str]:
         """Rebuild it; the monitor rebuilds its own when it starts."""
         _create(site, self.target)
-        if self.target == MONITOR:
-            return ()
-        return self.recoveries.commands.rebuild(
-            self.target, _own_url(site, self.target), from_backup=False
-        )
+        return self._rebuild(site, from_backup=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,14 +178,16 @@ class OldBackup(DatabaseLoss):
     def restore(self, site: Site) -> Sequence[str]:
         """Restore the backup and read the tail; the monitor reads it when it starts."""
         _create(site, self.target, backup=self._backup(site))
-        if self.target == MONITOR:
-            return ()
-        return self.recoveries.commands.rebuild(
-            self.target, _own_url(site, self.target), from_backup=True
-        )
+        return self._rebuild(site, from_backup=True)
 
     def _backup(self, site: Site) -> sql.Identifier:
         return sql.Identifier(f"{_database_of(site, self.target)}_backup")
+
+
+def until_left(site: Site, group: str) -> None:
+    """Wait until a consumer group has no member. Raises NotReached."""
+    guard = GroupGuard(site.bootstrap_servers, group, 0)
+    until(lambda: not guard.clients(), f"the consumer group {group} is left")
 
 
 def replicas_of(site: Site, target: str) -> list[str]:

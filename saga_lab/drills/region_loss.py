@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from saga_lab.application import Application
 from saga_lab.chaos.site import Site, until
 from saga_lab.devstack.topics import create_topics, delete_topic, event_topic, shared_topics
-from saga_lab.drills.disasters import Disaster, LostDatabase, replicas_of
-from sagakit.kafka.group_guard import GroupGuard
+from saga_lab.drills.disasters import Disaster, LostDatabase, replicas_of, until_left
+from saga_monitor import GROUP
 
-GROUP = "saga-monitor"
-"""The monitor's consumer group."""
 ALL = "all"
 """The one target of this disaster."""
 
@@ -33,7 +31,7 @@ class LostRegion(Disaster):
         load = site.load
         load.pace.held = True
         until(lambda: not load.placing, "no saga is being placed")
-        site.stop(*_everybody(site))
+        site.stop(*self.processes(site))
         self.recoveries.commands.archive()
 
     def strike(self, site: Site) -> None:
@@ -44,25 +42,25 @@ class LostRegion(Disaster):
             database.strike(site)
 
     def is_seen(self, site: Site) -> bool:
-        return not any(site.ready(name) for name in _everybody(site))
+        return not any(site.ready(name) for name in self.processes(site))
 
     def heal(self, site: Site) -> None:
-        """Bring everything back in empty servers, then start the processes."""
-        notes = self.recoveries.of[self.target]
+        """Bring everything back in empty servers, then let publishers from outside go on."""
         try:
-            notes.not_recovered += self.recover(site)
-            notes.restored_at = site.load.pace.past_s
+            Disaster.heal(self, site)
         finally:
-            site.start(*_everybody(site))
             site.load.pace.held = False
+
+    def processes(self, site: Site) -> list[str]:
+        names = site.stack.application.databases
+        return [process for name in names for process in replicas_of(site, name)]
 
     def recover(self, site: Site) -> Sequence[str]:
         """Fill new topics from the archive, and rebuild each database from them."""
         application, partitions = site.stack.application, site.content["partitions"]
         create_topics(site.bootstrap_servers, shared_topics(application, partitions))
         for group in (*application.participants, GROUP):
-            guard = GroupGuard(site.bootstrap_servers, group, 0)
-            until(lambda g=guard: not g.clients(), f"{group} is left")  # type: ignore[misc]
+            until_left(site, group)
         self.recoveries.commands.restore()
         return [text for database in self._databases(site) for text in database.recover(site)]
 
@@ -72,8 +70,3 @@ class LostRegion(Disaster):
     def _databases(self, site: Site) -> list[LostDatabase]:
         names = site.stack.application.databases
         return [LostDatabase(name, self.recoveries) for name in names]
-
-
-def _everybody(site: Site) -> list[str]:
-    names = site.stack.application.databases
-    return [process for name in names for process in replicas_of(site, name)]

@@ -51,10 +51,7 @@ class DeletedTopic(Disaster):
         return ()
 
     def healed(self, site: Site) -> bool:
-        name, flows = topic(self.target), site.contract.flows
-        readers = [
-            one for one in site.stack.application.participants if name in topics_of(flows, one)
-        ]
+        name, readers = topic(self.target), readers_of(site.stack.application, self.target)
         return (
             site.ready(self.target)
             and site.outbox_is_empty(self.target)

@@ -22,6 +22,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import ConsumerMessage
 from sqlalchemy import Connection, Engine
 
+from saga_monitor import GROUP
 from saga_monitor.ingest import record_batches, topic_identity
 from saga_monitor.ingest.broker_clocks import BrokerClocks
 from saga_monitor.ingest.lost_records import tell_lost
@@ -47,7 +48,6 @@ from sagakit.store.skipped_records import skipped_records
 from sagakit.telemetry import metrics
 
 log = structlog.get_logger(__name__)
-GROUP = "saga-monitor"
 BATCH = 4000
 ENOUGH_BYTES, MOST_BYTES, MOST_WAIT_MS = 64 * 1024, 128 * 1024, 500
 """Fetch sizes: the broker answers at once when it has ENOUGH_BYTES, else after MOST_WAIT_MS; a

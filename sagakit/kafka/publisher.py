@@ -60,6 +60,16 @@ def producer_settings(bootstrap_servers: str, client_id: str) -> dict[str, Any]:
     }
 
 
+def produce(producer: Producer, topic: str, **record: Any) -> None:
+    """Hand a record to a producer as soon as its queue has room. `record`: of its `produce`."""
+    while True:
+        try:
+            producer.produce(topic, **record)
+            return
+        except BufferError:
+            producer.poll(0.1)
+
+
 class Publisher:
     """Publishes rows through an idempotent producer, which it discards after any failure.
 
@@ -115,20 +125,15 @@ class Publisher:
         return acknowledged
 
     def _produce(self, row: OutboxRow, done: Callable[[Any, Message], None]) -> None:
-        producer = self._producer
-        assert producer is not None
-        while True:
-            try:
-                producer.produce(
-                    row.topic,
-                    key=row.key,
-                    value=row.value,
-                    headers=list(row.headers),
-                    on_delivery=done,
-                )
-                return
-            except BufferError:
-                producer.poll(0.1)
+        assert self._producer is not None
+        produce(
+            self._producer,
+            row.topic,
+            key=row.key,
+            value=row.value,
+            headers=list(row.headers),
+            on_delivery=done,
+        )
 
     def append_clock_record(self, topic: str) -> int:
         """Append an empty record and return its LogAppendTime: the broker's clock, Unix ms.

@@ -6,7 +6,7 @@ from typing import Any
 from confluent_kafka import Producer
 
 from sagakit.kafka.client import LIBRARY_LOG
-from sagakit.kafka.publisher import FLUSH_S, GONE, PublishFailed, producer_settings
+from sagakit.kafka.publisher import FLUSH_S, GONE, PublishFailed, produce, producer_settings
 from sagakit.messages.envelope import Record
 from sagakit.replay_mode import refuse_in_replay
 
@@ -32,7 +32,15 @@ class RecordCopier:
 
         try:
             for record in records:
-                self._produce(record, done)
+                produce(
+                    self._producer,
+                    record.topic,
+                    key=record.key,
+                    value=record.value,
+                    partition=record.partition,
+                    headers=list(record.headers),
+                    on_delivery=done,
+                )
                 if errors:
                     break
             self._producer.flush(FLUSH_S)
@@ -41,18 +49,3 @@ class RecordCopier:
         if acknowledged < len(records):
             self._producer.purge(in_queue=True, in_flight=True)
             raise PublishFailed({}, errors[0] if errors else f"no answer within {FLUSH_S:g} s")
-
-    def _produce(self, record: Record, done: Any) -> None:
-        while True:
-            try:
-                self._producer.produce(
-                    record.topic,
-                    key=record.key,
-                    value=record.value,
-                    partition=record.partition,
-                    headers=list(record.headers),
-                    on_delivery=done,
-                )
-                return
-            except BufferError:
-                self._producer.poll(0.1)

@@ -29,7 +29,7 @@ CONFLICT = SagaConflict.code
 ASIDE = frozenset({PAUSED, CONFLICT})
 """Codes of parked records behind which no other record of their saga queues."""
 START = "the start event"
-"""What a queue waits for, as `InboxRow.gap`, if it is not a source's missing event."""
+"""`InboxRow.gap` of a queue that waits for no missing event of a source, but for this."""
 
 
 class Working(Protocol[S]):

@@ -78,7 +78,7 @@ CASES = text(f"""
     ) AS found
     WHERE id > :after ORDER BY id LIMIT :limit
 """)
-"""What only a person can settle here: the monitor opens an intervention for each."""
+"""The query for the cases of this participant; the monitor opens an intervention for each."""
 REFUSED = text(
     f"SELECT id, {OUTBOX_SAGA} AS saga, topic, error, refused_at FROM outbox_refused "
     "ORDER BY id LIMIT :limit"

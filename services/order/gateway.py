@@ -10,7 +10,7 @@ from services.order.decide import Compared
 from services.order.privacy import CustomerKeys, has_digest
 
 ComparisonAnswer = Compared
-"""What a comparison of facts answers."""
+"""The answer to a comparison of facts."""
 
 
 class FactsComparison:
