@@ -29,7 +29,7 @@ from benchmarks.sync_parts import (
     transaction,
 )
 from benchmarks.testbed import start_testbed
-from sagakit.service.main import tune_gc
+from sagakit.garbage_collection import tune_gc
 from sagakit.telemetry import logs
 
 WIDTH = 100

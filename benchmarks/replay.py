@@ -38,7 +38,12 @@ class Recording:
         self.transactions.append([("BEGIN", None, False), *statements, ("COMMIT", None, False)])
 
     def replay_s(self, url: str) -> float:
-        """Replay all transactions on the database of this URL, and return the seconds it took."""
+        """Replay all transactions on the database of this URL, and return the seconds it took.
+
+        Raises RuntimeError if nothing was recorded: that would take no time.
+        """
+        if not self.transactions:
+            raise RuntimeError("no statement was recorded, so there is nothing to replay")
         with psycopg.connect(url, autocommit=True, prepare_threshold=0) as connection:
             cursor = connection.cursor()
             begun = time.perf_counter()
@@ -76,6 +81,7 @@ def record(engine: Engine) -> Iterator[Recording]:
     def on_commit(on: Connection) -> None:
         recording.end_transaction(on.connection.driver_connection)
 
+    engine.dispose()  # connections that are open do not record
     event.listen(engine, "connect", on_connect)
     event.listen(engine, "commit", on_commit)
     try:

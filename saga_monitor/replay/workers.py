@@ -21,6 +21,7 @@ from saga_monitor.replay.pipeline import FoldCounts, MonitorAccess, Replay, by_p
 from saga_monitor.replay.source import ReplayPlan
 from saga_monitor.replay.target import Shadow
 from sagakit.errors import SagaError
+from sagakit.garbage_collection import tune_gc
 from sagakit.replay_mode import replaying
 
 LOOK_EVERY_S = 0.5
@@ -193,6 +194,7 @@ def work(
     try:
         with replaying():
             one = Replay(access, Shadow(access.database_url, shadow), saga=saga, flow=flow)
+            tune_gc()
             pipe.send(None)
             while (number := pipe.recv()) is not None:
                 one.run_unit(number, lambda step: pipe.send((step, memory_bytes())))

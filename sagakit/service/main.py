@@ -4,7 +4,6 @@ The order: settings, logs, migrations in a child process, wiring, lifecycle.
 """
 
 import asyncio
-import gc
 import importlib
 import logging
 import os
@@ -18,6 +17,7 @@ import structlog
 
 from sagakit.errors import ConfigurationError, ContractError, FlowError, RegistryUnavailable
 from sagakit.foreign_text import printable
+from sagakit.garbage_collection import tune_gc
 from sagakit.service.lifecycle import Lifecycle, StartStep
 from sagakit.service.migrations import MigrationChild
 from sagakit.service.program import Program
@@ -106,17 +106,6 @@ def leave(status: int) -> NoReturn:
         with suppress(OSError, ValueError):  # closed, or nobody reads it
             stream.flush()
     os._exit(status)
-
-
-def tune_gc() -> None:
-    """Reduce garbage collection once all parts are wired.
-
-    Objects that exist now are never garbage, and those of a batch rarely form cycles. Collecting
-    them seldom saves a tenth of a busy process's CPU (see benchmarks).
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
 
 
 def main(arguments: Sequence[str]) -> NoReturn:
