@@ -1,7 +1,7 @@
 """Sagas that a copied stack brought along: they have ended before, or go on in the drill and end.
 
 Deadlines that ran for them were those of the home. The drill has its own, and the monitor judges
-an event by the deadlines it had when it read it; so the copy's rows are made anew with those of
+an event by the deadlines it had when it read it; so the copy's rows are made again with those of
 the drill before it begins. Otherwise a saga that waits a day would outlast the drill.
 """
 
@@ -20,6 +20,7 @@ from saga_lab.invariants.gather import codec_of, flows_of, query
 from saga_lab.invariants.interface import Stack as StackContent
 from saga_lab.workload.run import ACTIVE
 from saga_monitor.ingest.projection import Projection
+from saga_monitor.saga.view import Status
 from saga_monitor.storage import store
 from saga_monitor.storage.stored_saga import load_saga
 from sagakit.store.postgres import engine_for
@@ -29,6 +30,8 @@ IN_FLIGHT = "SELECT saga, status, updated_at, next_deadline FROM saga"
 WITH_DEADLINES = text(
     "SELECT saga, facts::text, partition FROM saga WHERE next_deadline IS NOT NULL ORDER BY saga"
 )
+NOT_ENDED = (*ACTIVE, Status.PAUSED)
+"""Statuses of a saga that invariant 1 wants to end; an open intervention is an end to it."""
 STANDSTILL_S = 240.0
 """A drill waits for copied sagas until none of them has moved for so long: four times its waits."""
 END_OF_SAGA = 1
@@ -79,12 +82,12 @@ def in_flight(content: StackContent) -> dict[str, InFlight]:
     return {
         saga: InFlight(status, updated_at, deadline is not None)
         for saga, status, updated_at, deadline in rows
-        if status in ACTIVE
+        if status in NOT_ENDED
     }
 
 
 def apply_deadlines(stack: Stack) -> None:
-    """Make the rows of sagas with a deadline anew, with the deadlines that the monitor has now."""
+    """Make the rows of sagas with a deadline again, by the deadlines that the monitor has now."""
     content = stack.read()
     stack.supervisor.stop([MONITOR])
     engine = engine_for(content["databases"][MONITOR])

@@ -41,7 +41,7 @@ TellRebuild = Callable[[int], AbstractContextManager[ProgressNote]]
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class IdleMoment:
     """A snapshot of a live database by its name, and the ends at which it stands."""
 
     snapshot: str
@@ -71,7 +71,7 @@ def rehearse_rebuild(stack: Stack, name: str, tell: TellRebuild) -> LiveComparis
 
 
 @contextmanager
-def idle_moment(stack: Stack, name: str) -> Iterator[Moment]:
+def idle_moment(stack: Stack, name: str) -> Iterator[IdleMoment]:
     """Yield a moment in which nothing of a participant is under way. Raises StackError.
 
     Its snapshot is held until the end.
@@ -80,7 +80,7 @@ def idle_moment(stack: Stack, name: str) -> Iterator[Moment]:
     with psycopg.connect(stack["databases"][name], connect_timeout=10) as connection:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         connection.read_only = True
-        found: list[Moment] = []
+        found: list[IdleMoment] = []
 
         def is_idle() -> bool:
             connection.rollback()
@@ -104,7 +104,7 @@ def _moment(
     servers: str,
     name: str,
     topics: Sequence[str],
-) -> Moment | None:
+) -> IdleMoment | None:
     """Return the present moment, None if the participant is at work.
 
     Offsets are committed after rows, so what was read before the snapshot is in its rows. As no
@@ -119,10 +119,10 @@ def _moment(
     snapshot, is_published = row
     if not is_published or log.readable_ends(read) != ends:
         return None
-    return Moment(str(snapshot), ends)
+    return IdleMoment(str(snapshot), ends)
 
 
-def _as_of(moment: Moment, url: str) -> Engine:
+def _as_of(moment: IdleMoment, url: str) -> Engine:
     """Return an engine that reads the rows of a snapshot, and cannot write."""
     engine = engine_for(url)
 
@@ -135,7 +135,7 @@ def _as_of(moment: Moment, url: str) -> Engine:
 
 
 def _rebuild(
-    stack: Stack, name: str, url: str, moment: Moment, tell: TellRebuild
+    stack: Stack, name: str, url: str, moment: IdleMoment, tell: TellRebuild
 ) -> tuple[tuple[str, ...], RebuildReport]:
     """Rebuild up to a moment; return in sentences what is not recovered, and what was made."""
     service = import_module(f"{application_of(stack).participants[name].module}.service")
