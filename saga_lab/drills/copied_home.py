@@ -51,7 +51,7 @@ def copy_stack(source: Path, target: Path, application: Application) -> CopiedSt
     """
     stack = StackHome(source)
     content = stack.read()
-    check_application(application, content)
+    _check_application(application, content)
     _check_kind(source, content)
     with stack.at_rest(f"stop it with `saga down`, its data is kept; {FRESH}"):
         size_bytes = _size_of(source / DATA)
@@ -67,6 +67,13 @@ def copy_stack(source: Path, target: Path, application: Application) -> CopiedSt
 def moved(content: Mapping[str, Any]) -> dict[str, Any]:
     """Return the `stack.json` of a copy: the same data, but neither processes nor ports. Pure."""
     return {**content, "processes": {}, "ports": {}, "port_base": 0}
+
+
+def _check_application(application: Application, content: Mapping[str, Any]) -> None:
+    try:
+        check_application(application, content)
+    except StackError as error:
+        raise StackError(f"{error} To drill without its data, give --fresh.") from error
 
 
 def _check_kind(source: Path, content: Mapping[str, Any]) -> None:

@@ -95,7 +95,7 @@ def test_a_running_stack_is_not_copied(home: Path) -> None:
         ({"stack": "containers"}, "keeps Kafka and PostgreSQL elsewhere .*--live"),
         (
             {"application": str(ORDER.folder / "examples" / "trip")},
-            "has the data of the application in .*trip",
+            "has the data of the application in .*trip.*give --fresh",
         ),
     ],
 )
