@@ -3,11 +3,12 @@
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from saga_cli.application import application
 from saga_cli.declarations import FiniteRange, LateChoice
 
-ALL = "all"
+ALL, LOST_DATABASE = "all", "lost-database"
 
 
 def _scenarios() -> list[str]:
@@ -30,10 +31,19 @@ class Drills(click.Group):
 def drill_of(target: str) -> click.Command:
     """Return the command that rehearses a disaster of `target`."""
 
-    def rehearse(**options: Any) -> None:
+    def rehearse(live: bool, yes: bool, **options: Any) -> None:
+        targets = None if target == ALL else (target,)
+        if live:
+            refuse_with_live(click.get_current_context(), options["scenario"])
+            from saga_cli.lab.drill_live import run_live
+
+            run_live(target, targets, confirmed=yes)
+            return
+        if yes:
+            raise click.UsageError("--yes confirms a drill with --live; leave it out without")
         from saga_cli.lab.drill_run import run  # here, since the help need not take 1 s to load it
 
-        run(target, None if target == ALL else (target,), **options)
+        run(target, targets, **options)
 
     return click.Command(
         target,
@@ -43,7 +53,7 @@ def drill_of(target: str) -> click.Command:
             click.Option(
                 ["--scenario"],
                 type=LateChoice(_scenarios),
-                default="lost-database",
+                default=LOST_DATABASE,
                 show_default=True,
                 help="What is lost: see docs/how-to/drill-a-disaster.md.",
             ),
@@ -60,18 +70,50 @@ def drill_of(target: str) -> click.Command:
                 help="Sagas to place. [default: 3 a second]",
             ),
             click.Option(["--seed"], type=int, default=0, show_default=True, help="Chooses them."),
+            click.Option(
+                ["--fresh"],
+                is_flag=True,
+                help="Drill on a stack without data, not on a copy of the home's.",
+            ),
+            click.Option(
+                ["--live"],
+                is_flag=True,
+                help="Rebuild beside the running stack and compare; nothing is lost.",
+            ),
+            click.Option(["--yes"], is_flag=True, help="Do not ask before a drill with --live."),
         ],
     )
+
+
+def refuse_with_live(context: click.Context, scenario: str) -> None:
+    """Raise UsageError for options that a drill on the running stack cannot honour."""
+    if scenario != LOST_DATABASE:
+        raise click.UsageError(
+            f"--scenario {scenario} destroys what it recovers, and a drill with --live destroys "
+            "nothing: it can only rebuild databases beside the live ones. Leave out --live to "
+            "rehearse it on a copy of the stack"
+        )
+    given = [
+        f"--{'sagas' if name == 'count' else name}"
+        for name in ("minutes", "count", "seed", "fresh")
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    ]
+    if given:
+        raise click.UsageError(
+            f"{', '.join(given)}: a drill with --live has no traffic and no stack of its own; "
+            "leave out these options, or --live"
+        )
 
 
 @click.group(cls=Drills, subcommand_metavar="TARGET [OPTIONS] | ls | show REPORT")
 def drill() -> None:
     """Rehearse a disaster: lose a database or a topic under load, recover it, and score that.
 
-    TARGET is a participant, `monitor`, or `all`. A drill runs on a stack of its own, which lives in
-    the folder `drill` of the home (SAGA_HOME) and starts without data each time. Reports are
-    written to the folder `reports` beside it. Exit status 0: 100 points; 1: fewer, or the stack
-    failed.
+    TARGET is a participant, `monitor`, or `all`. A drill runs on a stack of its own in the folder
+    `drill` of the home (SAGA_HOME): a copy of the home's stack, which has to be stopped, or one
+    without data where the home has none. With --live the running stack is drilled: databases are
+    rebuilt beside the live ones and compared with them. Reports are written to the folder `reports`
+    of the home. Exit status 0: 100 points; 1: fewer, or the stack failed.
     """
 
 

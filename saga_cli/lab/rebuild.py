@@ -20,7 +20,7 @@ from saga_lab.devstack.stack_file import default_home, read_manifest
 
 if TYPE_CHECKING:
     from sagakit.recovery.plan import RebuildPlan
-    from sagakit.recovery.rebuild import Rebuild
+    from sagakit.recovery.rebuild import ProgressNote, Rebuild
     from sagakit.recovery.target import RebuildReport
 
 SERVERS, REGISTRY = "SAGA_BOOTSTRAP_SERVERS", "SAGA_SCHEMA_REGISTRY_URL"
@@ -57,7 +57,7 @@ def rebuild(
     from sagakit.flow.routing import topic
     from sagakit.recovery.plan import losses
 
-    with _errors_explained(), _prepared(participant, url, from_backup, archive) as prepared:
+    with errors_explained(), _prepared(participant, url, from_backup, archive) as prepared:
         plan = prepared.rebuild.plan()
         partitions = len({*plan.own, *plan.consumed})
         click.echo(f"{plan.offsets:,} records in {partitions} partitions", err=True)
@@ -114,21 +114,27 @@ class _Prepared:
 
     def run(self, plan: "RebuildPlan") -> "RebuildReport":
         """Rebuild, and tell how far it is."""
-        from saga_monitor.replay.workers import memory_bytes
+        with telling_rebuild(plan.offsets) as note:
+            return self.rebuild.run(plan, note)
 
-        progress = RebuildProgress(plan.offsets, time.monotonic())
-        with Telling(plan.offsets) as telling:
 
-            def note(offsets: int, *, before: bool = False) -> None:
-                progress.done += offsets
-                progress.done_before += offsets if before else 0
-                progress.memory_bytes = memory_bytes()
-                telling.note(progress)
+@contextmanager
+def telling_rebuild(planned: int) -> Iterator["ProgressNote"]:
+    """Yield what a rebuild of so many offsets notes its progress with; tell it, and the end."""
+    from saga_monitor.replay.workers import memory_bytes
 
-            report = self.rebuild.run(plan, note)
-        took = duration(timedelta(seconds=time.monotonic() - progress.began_s))
-        click.echo(f"{progress.done:,} records read in {took}", err=True)
-        return report
+    progress = RebuildProgress(planned, time.monotonic())
+    with Telling(planned) as telling:
+
+        def note(offsets: int, *, before: bool = False) -> None:
+            progress.done += offsets
+            progress.done_before += offsets if before else 0
+            progress.memory_bytes = memory_bytes()
+            telling.note(progress)
+
+        yield note
+    took = duration(timedelta(seconds=time.monotonic() - progress.began_s))
+    click.echo(f"{progress.done:,} records read in {took}", err=True)
 
 
 @contextmanager
@@ -195,7 +201,7 @@ def report_lines(participant: str, report: "RebuildReport") -> Sequence[str]:
 
 
 @contextmanager
-def _errors_explained() -> Iterator[None]:
+def errors_explained() -> Iterator[None]:
     """Turn errors of a rebuild, of the brokers and of the database into those of the command."""
     from sqlalchemy import exc
 
@@ -211,5 +217,5 @@ def _errors_explained() -> Iterator[None]:
         raise click.ClickException(f"Kafka: {error.args[0].str()}; are the brokers up?") from error
     except exc.DBAPIError as error:
         raise click.ClickException(
-            f"the new database: {error.orig}; the same command goes on once it answers"
+            f"the database: {error.orig}; give the same command again once it answers"
         ) from error

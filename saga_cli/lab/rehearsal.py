@@ -30,15 +30,27 @@ def silence_logs() -> None:
     logging.getLogger("librdkafka").setLevel(logging.CRITICAL)
 
 
-def fresh_stack(home: Path, chosen: Application, options: StackOptions, console: Console) -> Stack:
-    """Start a stack without data. Raises StackError if one is running there."""
+def refuse_running(home: Path) -> None:
+    """Raise StackError if a stack is running in the home of a rehearsal."""
     if StackHome(home).supervisor.running():
         raise StackError(
             f"the stack of a rehearsal is running in {home}. "
             f"Stop it with `SAGA_HOME={home} saga down`."
         )
+
+
+def fresh_stack(home: Path, chosen: Application, options: StackOptions, console: Console) -> Stack:
+    """Start a stack without data. Raises StackError if one is running there."""
+    refuse_running(home)
     StackHome(home).down()  # stop processes and unmount disks of a run that was killed
     shutil.rmtree(home, ignore_errors=True)
+    return stack_with_data(home, chosen, options, console)
+
+
+def stack_with_data(
+    home: Path, chosen: Application, options: StackOptions, console: Console
+) -> Stack:
+    """Start a stack on the data that its home has. Raises StackError."""
     return Stack.up(home, chosen, options, say=lambda line: console.print(line, style="dim"))
 
 

@@ -33,12 +33,12 @@ class NotReached(Exception):
     """A condition did not become true in time; the message names it."""
 
 
-def until(condition: Callable[[], bool], what: str) -> None:
-    """Poll the condition until it is true. Raises NotReached after `PATIENCE_S` seconds."""
-    deadline = time.monotonic() + PATIENCE_S
+def until(condition: Callable[[], bool], what: str, patience_s: float = PATIENCE_S) -> None:
+    """Poll the condition until it is true. Raises NotReached after `patience_s` seconds."""
+    deadline = time.monotonic() + patience_s
     while not condition():
         if time.monotonic() > deadline:
-            raise NotReached(f"did not happen within {PATIENCE_S:g} s: {what}")
+            raise NotReached(f"did not happen within {patience_s:g} s: {what}")
         time.sleep(POLL_EVERY_S)
 
 

@@ -86,6 +86,17 @@ class StackHome:
         }
         await_ready(probes, self.supervisor.processes)
 
+    @contextmanager
+    def at_rest(self, remedy: str) -> Iterator[None]:
+        """Hold the home while nothing of its stack runs; nobody can start it meanwhile.
+
+        Raises `StackError`, which ends with `remedy`, if something runs.
+        """
+        with self._locked():
+            if self.supervisor.running() or survivors(self.home):
+                raise StackError(f"the stack in {self.home} is running; {remedy}")
+            yield
+
     def _stop(self) -> bool:
         running = self.supervisor.running()
         content, unreadable = self._read_if_possible()

@@ -31,7 +31,8 @@ class DrillReport:
 
     started_at: local time, ISO 8601; `delayed`: sagas that were in flight during the disaster and
     took longer than each one before it; `longest_delay_s`: by how much at most, `usual_s`: the
-    median of those before it.
+    median of those before it; `copied_sagas`: those that a copied stack brought along, None
+    without one, and `copied_in_flight`: those of them that had not ended.
     """
 
     command: str
@@ -48,6 +49,8 @@ class DrillReport:
     delayed: int
     longest_delay_s: float
     invariants: Sequence[Mapping[str, Any]]
+    copied_sagas: int | None = None
+    copied_in_flight: int = 0
 
     def write(self, folder: Path) -> tuple[Path, Path]:
         """Write the JSON and the HTML file to `folder`; return their paths.

@@ -103,18 +103,23 @@ def _compare_service(stack: Stack, name: str, codec: Codec, log: Log) -> Rebuild
                 own = [record for record in log.records if record.topic == topic(name)]
                 rebuild(participant, codec, flows_of(stack), own, fresh)
                 tables = participant.store.metadata
-            kept = [t for table in tables.sorted_tables if (t := _state(table)) is not None]
-            moved = {t.name.removesuffix(HISTORY): t for t in kept if t.name.endswith(HISTORY)}
-            found = [
-                difference
-                for table in kept
-                if not table.name.endswith(HISTORY)
-                for difference in differences(table, live, fresh, also_in=_at(moved, table))
-            ]
-            return RebuildComparison(name, sum(_count(live, table) for table in kept), found)
+            return compare_rows(name, tables, live, fresh)
         finally:
             fresh.dispose()
             live.dispose()
+
+
+def compare_rows(name: str, tables: MetaData, live: Engine, fresh: Engine) -> RebuildComparison:
+    """Compare the rows of a database with those of one that was rebuilt beside it."""
+    kept = [t for table in tables.sorted_tables if (t := _state(table)) is not None]
+    moved = {t.name.removesuffix(HISTORY): t for t in kept if t.name.endswith(HISTORY)}
+    found = [
+        difference
+        for table in kept
+        if not table.name.endswith(HISTORY)
+        for difference in differences(table, live, fresh, also_in=_at(moved, table))
+    ]
+    return RebuildComparison(name, sum(_count(live, table) for table in kept), found)
 
 
 def participant_of(stack: Stack, name: str) -> Participant[Any]:

@@ -66,6 +66,10 @@ REMAINING = text("""
     JOIN stream_offset o ON (o.topic, o."partition") = (s.topic, s."partition")
     WHERE o."offset" < s.last ORDER BY s."partition", s.topic
 """)
+EXTEND = text(f"""
+    UPDATE replay_span AS s SET last = greatest(s.last, n.last) FROM {_SPAN_ROWS}
+    WHERE (s.topic, s."partition") = (n.topic, n."partition")
+""")
 FINISH = text("UPDATE replay SET finished_at = now() WHERE finished_at IS NULL")
 EXISTS = text("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = :schema)")
 ALL = text("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'shadow\\_%' ORDER BY 1")
@@ -209,6 +213,15 @@ class Shadow:
         with self._connected() as connection:
             rows = connection.execute(REMAINING).all()
         return {(topic, partition): OffsetSpan(at, last) for topic, partition, at, last in rows}
+
+    def extend(self, ends: Mapping[TopicPartitionKey, int]) -> None:
+        """Plan to read up to these ends, where they are farther than those planned before."""
+        rows = [
+            {"topic": topic, "partition": partition, "last": end}
+            for (topic, partition), end in ends.items()
+        ]
+        with self._connected() as connection:
+            connection.execute(EXTEND, rows_of(rows))
 
     def finish(self) -> None:
         """Make the indexes that readers need, and note that everything planned is read."""

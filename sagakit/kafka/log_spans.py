@@ -60,6 +60,14 @@ def spans_between(firsts: Offsets, ends: Offsets, last: int | None = None) -> Sp
     return found
 
 
+def spans_until(spans: Spans, ends: Offsets) -> Spans:
+    """Return the same spans, which end at these ends at the latest; without an end it is empty."""
+    return {
+        place: OffsetSpan(span.start, max(span.start, min(span.end, ends.get(place, span.start))))
+        for place, span in spans.items()
+    }
+
+
 class LogBatch(NamedTuple):
     """Records in log time, each partition in order, and partition -> next offset to read."""
 

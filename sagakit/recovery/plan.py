@@ -5,12 +5,12 @@ the log no longer holds. Nothing is decided for it: it might be carried out a se
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sagakit.archive.log_archive import LogArchive, ReadSpans
 from sagakit.flow.routing import topic
 from sagakit.kafka.inspector import LogEnds
-from sagakit.kafka.log_spans import Spans, spans_between
+from sagakit.kafka.log_spans import Spans, spans_between, spans_until
 from sagakit.messages.envelope import TopicPartitionKey
 
 NEVER = 2**62
@@ -36,6 +36,12 @@ class RebuildPlan:
     def offsets(self) -> int:
         """Return the number of offsets in all spans."""
         return sum(span.offsets for spans in (self.own, self.consumed) for span in spans.values())
+
+    def until(self, ends: Mapping[TopicPartitionKey, int]) -> "RebuildPlan":
+        """Return the same plan, which reads no farther than these ends."""
+        return replace(
+            self, own=spans_until(self.own, ends), consumed=spans_until(self.consumed, ends)
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,8 @@ class Rebuilt(Generic[S]):
 class Rebuild(Generic[S]):
     """Rebuilds a participant from the log of `bootstrap_servers` into a target.
 
-    archive: has what the topics dropped; it is read before them.
+    archive: has what the topics dropped; it is read before them. for_trial: no service will ever
+    start on the target, so the participant may run meanwhile.
     """
 
     def __init__(
@@ -82,8 +83,10 @@ class Rebuild(Generic[S]):
         target: RebuildTarget,
         clock: Clock,
         archive: LogArchive | None = None,
+        *,
+        for_trial: bool = False,
     ) -> None:
-        self._what, self._servers = what, bootstrap_servers
+        self._what, self._servers, self._for_trial = what, bootstrap_servers, for_trial
         live: ReadSpans = partial(read_spans, bootstrap_servers, timeout_s=SILENCE_S)
         read = archived_log(archive, live) if archive else live
         self._log = WholeLog(LogEnds(bootstrap_servers), read, archive)
@@ -116,7 +119,8 @@ class Rebuild(Generic[S]):
 
         Raises RebuildRefused, RecordsGone, ArchiveRefused, TimeoutError and KafkaException.
         """
-        self.refuse_running()
+        if not self._for_trial:
+            self.refuse_running()
         with replaying():
             left = self._target.begin(plan)
             retry_transaction(

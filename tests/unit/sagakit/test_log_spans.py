@@ -9,7 +9,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from sagakit.errors import RecordsGone
 from sagakit.kafka import log_spans
-from sagakit.kafka.log_spans import LogBatch, OffsetSpan, read_spans
+from sagakit.kafka.log_spans import LogBatch, OffsetSpan, read_spans, spans_until
 
 A, B = ("a.events", 0), ("b.events", 0)
 
@@ -192,3 +192,13 @@ def test_another_error_of_the_client_is_raised(monkeypatch: pytest.MonkeyPatch) 
 def test_a_silent_log_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(TimeoutError, match=r"a\.events"):
         read(monkeypatch, Log(), {A: OffsetSpan(0, 9)})
+
+
+def test_spans_are_cut_at_ends_and_never_grow() -> None:
+    spans = {A: OffsetSpan(3, 10), B: OffsetSpan(5, 9), ("c.events", 0): OffsetSpan(2, 4)}
+    assert spans_until(spans, {A: 7, B: 1, ("c.events", 0): 40}) == {
+        A: OffsetSpan(3, 7),
+        B: OffsetSpan(5, 5),
+        ("c.events", 0): OffsetSpan(2, 4),
+    }
+    assert spans_until({A: OffsetSpan(3, 10)}, {}) == {A: OffsetSpan(3, 3)}
