@@ -27,7 +27,7 @@ from saga_lab.devstack.options import StackOptions
 from saga_lab.devstack.stack_file import default_home
 from saga_lab.drills.disasters import Recoveries, RecoveryFailed
 from saga_lab.drills.report import build_report, reports_in
-from saga_lab.drills.scenarios import SCENARIOS, plan_of
+from saga_lab.drills.scenarios import SCENARIOS, Scenario, plan_of
 from saga_lab.drills.score import FULL
 from saga_lab.workload import workload_of
 from saga_lab.workload.deadlines import waits
@@ -66,7 +66,7 @@ def run(
     count = count or round(lasts_s * SAGAS_A_SECOND)
     home = default_home() / "drill"
     started_at, began = f"{datetime.now():%Y-%m-%dT%H:%M:%S}", time.monotonic()
-    stack = fresh_stack(home, chosen, _options(chosen), console)
+    stack = fresh_stack(home, chosen, _options(chosen, SCENARIOS[scenario]), console)
     try:
         sagas = workload_of(chosen).sagas(f"d{seed}-{datetime.now():%H%M%S}", seed, count)
         load = Load(stack, sagas, lasts_s)
@@ -95,9 +95,10 @@ def run(
     sys.exit(0 if report.score == FULL else 1)
 
 
-def _options(chosen: Application) -> StackOptions:
+def _options(chosen: Application, scenario: Scenario) -> StackOptions:
     deadlines = dict.fromkeys(waits(contract_of(chosen).flows), WAIT)
-    return StackOptions(port_base=0, env={"SAGA_DEADLINES": json.dumps(deadlines)})
+    env = {"SAGA_DEADLINES": json.dumps(deadlines)}
+    return StackOptions(port_base=0, registry=scenario.registry, env=env)
 
 
 class _Commands:
