@@ -8,6 +8,7 @@ from saga_lab.application import Application
 from saga_lab.chaos.fault import FaultKind
 from saga_lab.chaos.schedule import PlannedFault
 from saga_lab.devstack.topics import republishers
+from saga_lab.drills.clocks_apart import ClockAnHourAhead, ClockAnHourBehind, participants
 from saga_lab.drills.disasters import Disaster, LostDatabase, OldBackup, Recoveries
 from saga_lab.drills.region_loss import LostRegion, everything
 from saga_lab.drills.registry_loss import LostRegistry
@@ -84,6 +85,18 @@ SCENARIOS = {
             "and republished.",
             CompactedTopic,
             republishers,
+        ),
+        Scenario(
+            "clock-ahead",
+            "A participant's clock is an hour ahead, and is set right.",
+            ClockAnHourAhead,
+            participants,
+        ),
+        Scenario(
+            "clock-behind",
+            "A participant's clock is an hour behind, and is set right.",
+            ClockAnHourBehind,
+            participants,
         ),
         Scenario(
             "lost-registry",
