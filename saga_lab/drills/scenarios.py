@@ -10,6 +10,7 @@ from saga_lab.chaos.schedule import PlannedFault
 from saga_lab.devstack.topics import republishers
 from saga_lab.drills.clocks_apart import ClockAnHourAhead, ClockAnHourBehind, participants
 from saga_lab.drills.disasters import Disaster, LostDatabase, OldBackup, Recoveries
+from saga_lab.drills.older_records import OlderRecords, evolved
 from saga_lab.drills.region_loss import LostRegion, everything
 from saga_lab.drills.registry_loss import LostRegistry
 from saga_lab.drills.topic_loss import (
@@ -97,6 +98,13 @@ SCENARIOS = {
             "A participant's clock is an hour behind, and is set right.",
             ClockAnHourBehind,
             participants,
+        ),
+        Scenario(
+            "older-records",
+            "The database is dropped, and its topic holds what an older release wrote. It is "
+            "rebuilt with today's code.",
+            OlderRecords,
+            evolved,
         ),
         Scenario(
             "lost-registry",
