@@ -11,6 +11,7 @@ from saga_lab.devstack.topics import republishers
 from saga_lab.drills.clocks_apart import ClockAnHourAhead, ClockAnHourBehind, participants
 from saga_lab.drills.disasters import Disaster, LostDatabase, OldBackup, Recoveries
 from saga_lab.drills.older_records import OlderRecords, evolved
+from saga_lab.drills.poisoned_topic import PoisonedTopic, read_owners
 from saga_lab.drills.region_loss import LostRegion, everything
 from saga_lab.drills.registry_loss import LostRegistry
 from saga_lab.drills.topic_loss import (
@@ -86,6 +87,13 @@ SCENARIOS = {
             "and republished.",
             CompactedTopic,
             republishers,
+        ),
+        Scenario(
+            "poisoned-topic",
+            "Records that nobody can read are published in the middle of sagas. A person discards "
+            "them.",
+            PoisonedTopic,
+            read_owners,
         ),
         Scenario(
             "clock-ahead",
