@@ -45,6 +45,8 @@ from sagakit.kafka.client import KafkaException
 from sagakit.kafka.inspector import LogEnds
 from sagakit.kafka.publisher import Publisher
 from sagakit.kafka.topic_guard import HELP as TOPIC_FAULTS
+from sagakit.messages.registry_guard import HELP as REGISTRY_FAULTS
+from sagakit.messages.registry_guard import RegistryGuard
 from sagakit.messages.trace_ids import span_of
 from sagakit.outbox.already_published import find_published
 from sagakit.outbox.relay import OutboxPublisher, Relay
@@ -114,6 +116,7 @@ class Monitor:
         flows = shortened(contract.flows, settings.deadlines)
         servers = settings.bootstrap_servers
         codec = codec_for(settings, contract, PLATFORM)
+        self.registry = RegistryGuard(codec, "monitor")
         self.engine: Engine = engine_for(settings.database_url)
         self.meter = Meter(self.engine, lambda: self.position, settings.now)
         ignored = metrics.count_foreign("monitor")
@@ -216,6 +219,7 @@ class Monitor:
                     thread_loop("history", self.archiver.run),
                     thread_loop("unknown", UnknownRecords(self.engine, self.projection).run),
                     thread_loop("cluster", self.cluster.run),
+                    thread_loop("registry", self.registry.run),
                     Loop(
                         "stream",
                         self.reader.run,
@@ -267,6 +271,7 @@ def wire(settings: MonitorSettings, migrated: StartStep) -> Lifecycle:
     metrics.register(metrics.TableGauges(monitor.engine, "monitor"))
     metrics.register(metrics.GaugeReadings(HELP, monitor.meter.read))
     metrics.register(metrics.GaugeReadings(TOPIC_FAULTS, monitor.cluster.topics.read))
+    metrics.register(metrics.GaugeReadings(REGISTRY_FAULTS, monitor.registry.read))
     metrics.register(metrics.GaugeReadings(FINDINGS, monitor.reconciler.read))
     lifecycle = monitor.lifecycle(migrated)
     metrics.register(process_gauges(lifecycle))

@@ -48,7 +48,7 @@ from saga_lab.drills.disasters import Recoveries, RecoveryFailed
 from saga_lab.drills.drill_lock import only_drill
 from saga_lab.drills.live.report import SCENARIO as LIVE
 from saga_lab.drills.report import DrillReport, build_report, reports_in
-from saga_lab.drills.scenarios import SCENARIOS, plan_of
+from saga_lab.drills.scenarios import SCENARIOS, Scenario, plan_of
 from saga_lab.drills.score import FULL
 from saga_lab.workload import workload_of
 from saga_lab.workload.deadlines import waits
@@ -142,7 +142,7 @@ def _rehearse(
     count, home = count or round(lasts_s * SAGAS_A_SECOND), default_home() / FOLDER
     started_at, began = f"{datetime.now():%Y-%m-%dT%H:%M:%S}", time.monotonic()
     start = fresh_stack if copied is None else stack_with_data
-    stack = start(home, chosen, _options(chosen, copied), console)
+    stack = start(home, chosen, _options(chosen, SCENARIOS[scenario], copied), console)
     try:
         old = None
         if copied is not None:
@@ -177,14 +177,14 @@ def _rehearse(
         stack.down()
 
 
-def _options(chosen: Application, copied: CopiedStack | None) -> StackOptions:
+def _options(chosen: Application, scenario: Scenario, copied: CopiedStack | None) -> StackOptions:
     """Return the options of the drill's stack: those of the copied one, with waits of the drill."""
     env = dict(copied.env) if copied else {}
     before: dict[str, str] = json.loads(env.get("SAGA_DEADLINES", "{}"))
     deadlines = before | dict.fromkeys(waits(contract_of(chosen).flows), WAIT)
     return StackOptions(
         port_base=0,
-        registry=copied is not None and copied.registry,
+        registry=scenario.registry or (copied is not None and copied.registry),
         env={**env, "SAGA_DEADLINES": json.dumps(deadlines)},
     )
 

@@ -1,6 +1,7 @@
 """Faults of records and load: unreadable records, offset reset, topic recreation, load spike."""
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
@@ -10,6 +11,7 @@ from saga_lab.chaos.raw_batches import ZSTD, publish_raw, with_raw_header
 from saga_lab.chaos.site import Site, until
 from saga_lab.devstack.topics import event_topic, recreate_topic, reset_offsets
 from sagakit.flow.routing import topic, topics_of
+from sagakit.identity import saga_key, split_key
 from sagakit.kafka.publisher import Publisher, PublishFailed
 from sagakit.messages.envelope import OutboxRow
 
@@ -29,34 +31,39 @@ def unreadable_bodies() -> list[bytes]:
     ]
 
 
+def publish_unreadable(site: Site, topic_name: str, keys: Sequence[str]) -> None:
+    """Publish an unreadable record for each of these saga keys. Raises NotReached."""
+    publisher, bodies = Publisher(site.bootstrap_servers, "chaos"), unreadable_bodies()
+    labels = {flow.name: flow.label(flow.default_version) for flow in site.contract.flows}
+    records = [
+        OutboxRow(
+            topic_name,
+            saga_id,
+            (("flow", labels[flow].encode()),),
+            bodies[n % len(bodies)],
+            n,
+        )
+        for n, (flow, saga_id) in enumerate(map(split_key, keys))
+    ]
+
+    def published() -> bool:
+        try:
+            publisher.publish(records)
+        except PublishFailed:
+            return False
+        return True
+
+    until(published, f"{topic_name} accepts {len(records)} records")
+
+
 @dataclass(frozen=True, slots=True)
 class UnreadableRecords(Fault):
     """Publish unreadable records to an event topic, under keys that belong to no saga."""
 
     def inject(self, site: Site) -> None:
-        publisher = Publisher(site.bootstrap_servers, "chaos")
-        bodies = unreadable_bodies()
-        flow = next(iter(site.contract.flows))
-        headers = (("flow", flow.label(flow.default_version).encode()),)
-        records = [
-            OutboxRow(
-                self.target,
-                f"poison-{uuid.uuid4().hex[:12]}",
-                headers,
-                bodies[n % len(bodies)],
-                n,
-            )
-            for n in range(RECORDS)
-        ]
-
-        def published() -> bool:
-            try:
-                publisher.publish(records)
-            except PublishFailed:
-                return False
-            return True
-
-        until(published, f"{self.target} accepts {RECORDS} records")
+        flow = next(iter(site.contract.flows)).name
+        keys = [saga_key(flow, f"poison-{uuid.uuid4().hex[:12]}") for _ in range(RECORDS)]
+        publish_unreadable(site, self.target, keys)
 
     def healed(self, site: Site) -> bool:
         return True

@@ -1,5 +1,6 @@
-"""Cuts the logs of an embedded broker that does not run, as the loss of its last writes does."""
+"""Damages the logs of an embedded broker that does not run: last writes or partitions are lost."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +22,7 @@ def cut_tail(broker: Path, topic: str, share: float) -> int:
     least one is cut.
     """
     cut = 0
-    for partition in sorted((broker / "log").glob(f"{topic}-[0-9]*")):
+    for partition in _partitions(broker, topic):
         for pattern in _MADE_AGAIN:
             for made in partition.glob(pattern):
                 made.unlink()
@@ -32,9 +33,31 @@ def cut_tail(broker: Path, topic: str, share: float) -> int:
             with segment.open("r+b") as file:
                 file.truncate(begins[-lost])
             cut += lost
+    _forget_clean_stop(broker)
+    return cut
+
+
+def remove_partitions(broker: Path, topic: str, left: float) -> int:
+    """Remove the last partitions of a topic with their records; return how many.
+
+    broker: the folder of a broker that is stopped; left: the share that is left, at least one is
+    removed. The broker makes empty ones when it starts.
+    """
+    partitions = _partitions(broker, topic)
+    removed = partitions[min(round(len(partitions) * left), len(partitions) - 1) :]
+    for partition in removed:
+        shutil.rmtree(partition)
+    _forget_clean_stop(broker)
+    return len(removed)
+
+
+def _partitions(broker: Path, topic: str) -> list[Path]:
+    return sorted((broker / "log").glob(f"{topic}-[0-9]*"))
+
+
+def _forget_clean_stop(broker: Path) -> None:
     for name in _UNCLEAN:
         (broker / "log" / name).unlink(missing_ok=True)
-    return cut
 
 
 def _batches(content: bytes) -> Iterator[int]:

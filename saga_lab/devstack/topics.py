@@ -2,11 +2,21 @@
 
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import (
+    OFFSET_END,
+    ConsumerGroupTopicPartitions,
+    KafkaException,
+    TopicPartition,
+)
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+)
 from confluent_kafka.cimpl import NewTopic
 
 from saga_lab.application import Application, contract_of
@@ -129,6 +139,32 @@ def _settle(bootstrap_servers: str, topic: Topic, deadline: float, *, there: boo
                     "if it is gone now, `saga up` creates it."
                 ) from error
         time.sleep(_LOOK_AGAIN_S)
+
+
+def delete_records(bootstrap_servers: str, topic: Topic) -> None:
+    """Remove all records that a topic has now, as retention does. Raises `StackError`."""
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
+    ends = [TopicPartition(topic.name, p, OFFSET_END) for p in range(topic.partitions)]
+    try:
+        for deleted in admin.delete_records(ends).values():
+            deleted.result(timeout=_TIMEOUT_S)
+    except KafkaException as error:
+        raise StackError(f"the records of {topic.name} cannot be removed: {error}") from error
+
+
+def set_topic(bootstrap_servers: str, name: str, settings: Mapping[str, str]) -> None:
+    """Change settings of a topic. Raises `StackError`."""
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
+    changes = [
+        ConfigEntry(setting, value, incremental_operation=AlterConfigOpType.SET)
+        for setting, value in settings.items()
+    ]
+    changed = ConfigResource(ConfigResource.Type.TOPIC, name, incremental_configs=changes)
+    try:
+        for answer in admin.incremental_alter_configs([changed]).values():
+            answer.result(timeout=_TIMEOUT_S)
+    except KafkaException as error:
+        raise StackError(f"the settings of {name} cannot be changed: {error}") from error
 
 
 def reset_offsets(

@@ -1,5 +1,6 @@
 """Disasters: faults whose heal is a recovery; and the losses of databases among them."""
 
+import re
 import time
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -7,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 from urllib.parse import urlsplit
 
+import httpx2
 from psycopg import sql
 
 from saga_lab.application import MONITOR
@@ -139,7 +141,7 @@ class DatabaseLoss(Disaster):
         return self.restore(site)
 
     def healed(self, site: Site) -> bool:
-        return site.ready(self.target) and not _behind(site, self.target)
+        return has_read_all(site, self.target)
 
     @abstractmethod
     def restore(self, site: Site) -> Sequence[str]:
@@ -195,10 +197,21 @@ def replicas_of(site: Site, target: str) -> list[str]:
     return [name for name in site.stack.supervisor.processes() if is_instance_of(name, target)]
 
 
-def _behind(site: Site, target: str) -> int:
+def has_read_all(site: Site, target: str) -> bool:
+    """Return True if a participant or the monitor is ready and has read all that the log holds."""
+    if not site.ready(target):
+        return False
     if target == MONITOR:
-        return unread_by_monitor(site.content)
-    return lag(site.bootstrap_servers, target, topics_of(site.contract.flows, target))
+        return not unread_by_monitor(site.content)
+    return not lag(site.bootstrap_servers, target, topics_of(site.contract.flows, target))
+
+
+def metric_of(site: Site, process: str, metric: re.Pattern[str]) -> list[str]:
+    """Return what a pattern finds in the metrics of a process, nothing while it does not answer."""
+    try:
+        return metric.findall(site.request("GET", process, "/metrics").text)
+    except httpx2.TransportError:
+        return []
 
 
 def _database_of(site: Site, target: str) -> str:

@@ -1,25 +1,43 @@
 """Losses of topics, and the way back: each event that a topic lost is in its owner's outbox."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-
-import httpx2
+from pathlib import Path
 
 from saga_lab.application import Application, contract_of
 from saga_lab.chaos.site import Site, until
-from saga_lab.devstack.kafka_log import cut_tail
-from saga_lab.devstack.topics import Topic, delete_topic, event_topic, recreate_topic, republishers
-from saga_lab.drills.disasters import Disaster
+from saga_lab.devstack.kafka_log import cut_tail, remove_partitions
+from saga_lab.devstack.topics import (
+    Topic,
+    delete_records,
+    delete_topic,
+    event_topic,
+    recreate_topic,
+    republishers,
+    set_topic,
+)
+from saga_lab.drills.disasters import Disaster, metric_of, replicas_of
 from saga_lab.invariants.gather import unread_by_monitor
 from sagakit.flow.routing import topic, topics_of
-from sagakit.kafka.inspector import lag
+from sagakit.kafka.inspector import lag, read_log
+from sagakit.messages.envelope import Record
 
 FAULTY = re.compile(r'^saga_topic_faults{.*topic="([^"]+)".*} [1-9]', re.MULTILINE)
-SHORTER = re.compile(r'^saga_lost_records_total{.*topic="([^"]+)".*} [1-9]', re.MULTILINE)
+LOST = re.compile(r'^saga_lost_records_total{.*topic="([^"]+)".*} [1-9]', re.MULTILINE)
 """Metrics that tell of a topic."""
 CUT = 1 / 3
 """The share of a topic's last batches that is lost."""
+LEFT = 1 / 2
+"""The share of a topic's partitions that is left."""
+UNREAD = 20
+"""So many records of the topic has a slow participant not read."""
+COMPACTED_AT_ONCE = {
+    "cleanup.policy": "compact",
+    "min.cleanable.dirty.ratio": "0.001",
+    "segment.ms": "1000",
+}
+"""Settings of a topic that the broker compacts as soon as it looks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +52,7 @@ class DeletedTopic(Disaster):
         delete_topic(site.bootstrap_servers, self._topic(site))
 
     def is_seen(self, site: Site) -> bool:
-        return topic(self.target) in _topics_named(site, self.target, FAULTY)
+        return topic(self.target) in metric_of(site, self.target, FAULTY)
 
     def recover(self, site: Site) -> Sequence[str]:
         """Move the rows back to the outbox, and create the topic."""
@@ -71,15 +89,84 @@ class LostTail(DeletedTopic):
     """
 
     def strike(self, site: Site) -> None:
-        """Cut the log while the broker is stopped."""
+        """Damage the log while the broker is stopped."""
         (broker,) = site.brokers
         with site.stopped(broker):
-            cut_tail(site.stack.home / "data" / broker, topic(self.target), CUT)
+            self.damage(site.stack.home / "data" / broker)
         until(lambda: site.ready(broker), f"{broker} is ready")
+
+    def damage(self, broker: Path) -> None:
+        """Cut the end off, in the folder of the broker."""
+        cut_tail(broker, topic(self.target), CUT)
 
     def is_seen(self, site: Site) -> bool:
         readers = readers_of(site.stack.application, self.target)
-        return any(topic(self.target) in _topics_named(site, one, SHORTER) for one in readers)
+        return any(topic(self.target) in metric_of(site, one, LOST) for one in readers)
+
+
+@dataclass(frozen=True, slots=True)
+class LostPartitions(LostTail):
+    """A disk with half of the partitions of a topic is lost; the broker makes empty ones.
+
+    A saga with events there continues behind a gap, and the offsets of lost records are given
+    again, so the topic is created again like a deleted one.
+    """
+
+    def damage(self, broker: Path) -> None:
+        """Remove half of the partitions."""
+        remove_partitions(broker, topic(self.target), LEFT)
+
+
+@dataclass(frozen=True, slots=True)
+class TruncatedTopic(LostTail):
+    """Retention removes records that a slow participant has not read.
+
+    Without the new topic, the lost events would be republished behind later ones of their sagas.
+    """
+
+    def before(self, site: Site) -> None:
+        """Stop a reader, and let traffic go on until there is something that it has not read."""
+        slow, name = self._slow(site), topic(self.target)
+        site.stop(*replicas_of(site, slow))
+        until(lambda: lag(site.bootstrap_servers, slow, [name]) >= UNREAD, f"{slow} is behind")
+
+    def strike(self, site: Site) -> None:
+        """Remove all that is in the topic, and start the reader."""
+        delete_records(site.bootstrap_servers, self._topic(site))
+        site.start(*replicas_of(site, self._slow(site)))
+
+    def _slow(self, site: Site) -> str:
+        """Return a reader without which the owner goes on: one that the manifest has behind it."""
+        application = site.stack.application
+        names, readers = list(application.participants), readers_of(application, self.target)
+        behind = names[names.index(self.target) :]
+        return next((one for one in readers if one in behind), readers[0])
+
+
+@dataclass(frozen=True, slots=True)
+class CompactedTopic(DeletedTopic):
+    """Somebody has a topic compacted: the broker removes all but the last event of each saga."""
+
+    def strike(self, site: Site) -> None:
+        """Set the policy, and wait until the broker has compacted a partition."""
+        servers, name = site.bootstrap_servers, topic(self.target)
+        set_topic(servers, name, COMPACTED_AT_ONCE)
+        until(lambda: has_gaps(read_log(servers, [name])), f"{name} is compacted")
+
+    def recover(self, site: Site) -> Sequence[str]:
+        """Set the policy back first, as the log line of the fault says."""
+        set_topic(site.bootstrap_servers, topic(self.target), {"cleanup.policy": "delete"})
+        return DeletedTopic.recover(self, site)
+
+
+def has_gaps(records: Iterable[Record]) -> bool:
+    """Return True if offsets between the records of a partition are missing."""
+    following: dict[int, int] = {}
+    for record in records:
+        if following.get(record.partition, record.offset) != record.offset:
+            return True
+        following[record.partition] = record.offset + 1
+    return False
 
 
 def readers_of(application: Application, owner: str) -> list[str]:
@@ -91,11 +178,3 @@ def readers_of(application: Application, owner: str) -> list[str]:
 def read_republishers(application: Application) -> tuple[str, ...]:
     """Return the participants whose topics can be republished, and are read by participants."""
     return tuple(one for one in republishers(application) if readers_of(application, one))
-
-
-def _topics_named(site: Site, process: str, metric: re.Pattern[str]) -> list[str]:
-    """Return the topics that a metric of a process tells of."""
-    try:
-        return metric.findall(site.request("GET", process, "/metrics").text)
-    except httpx2.TransportError:
-        return []

@@ -15,7 +15,7 @@ from sagakit.kafka.inspector import LogEnds
 from sagakit.kafka.log_spans import AT_ONCE, OffsetSpan
 from sagakit.messages.envelope import LOGGED_AT, UNREADABLE, Record, TopicPartitionKey
 
-__all__ = ["PartitionToRestore", "restorable", "restore", "what_to_restore"]
+__all__ = ["PartitionToRestore", "restorable", "restore", "what_to_restore", "with_log_time"]
 
 Copy = Callable[[Sequence[Record]], object]
 
@@ -80,7 +80,7 @@ def restore(
     for partition in partitions:
         rest = islice(restorable(archive, partition.manifest), partition.there, None)
         while batch := list(islice(rest, AT_ONCE)):
-            copy([_with_log_time(record) for record in batch])
+            copy([with_log_time(record) for record in batch])
             copied += len(batch)
             note(copied)
     return copied
@@ -105,7 +105,8 @@ def _begins_as(
     return [(r.key, r.value) for r in last] == [(archived.key, archived.value)]
 
 
-def _with_log_time(record: Record) -> Record:
+def with_log_time(record: Record) -> Record:
+    """Return a record that keeps its time when it is published again."""
     if any(name == LOGGED_AT for name, _ in record.headers):
         return record
     at = str(record.timestamp_ms).encode()

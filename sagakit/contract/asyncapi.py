@@ -34,6 +34,8 @@ _HEADERS = {
     "ce_causationid": "Id of the event or message that caused it.",
     "ce_correlationid": "What belongs together: the publisher's own word for it, or the saga "
     "key, flow/id.",
+    "ce_dataschema": "Where a schema registry gives the body's schema an id: the schema itself, as "
+    "avro-crc64: and its fingerprint in 16 hex digits.",
     "flow": "Flow and version the saga runs on, such as errand/1.",
     "contract": "On an event of the platform: the contract package that has the flow. Whoever does "
     "not have that package ignores the event.",

@@ -1,8 +1,8 @@
 """Encodes and decodes events: Avro bodies, CloudEvents headers.
 
-It writes the Confluent wire format (`00`, schema id) if a registry is configured, else Avro
-single-object encoding (`C3 01`, CRC-64 fingerprint); a reader tells them apart by the first byte.
-Newer Confluent serializers put the id, or `01` and a GUID, into a header, which is read too. See
+It writes the Confluent wire format (`00`, schema id) if a registry is configured, with the schema's
+fingerprint in a header, else Avro single-object encoding (`C3 01`, CRC-64 fingerprint); a reader
+tells them apart by the first byte, and trusts the fingerprint more than the id (`framing`). See
 the Avro 1.12 specification and the CloudEvents Kafka protocol binding, binary mode. A body is only
 decoded with a schema of the contract, or one fitted to it (`writer_schema`): hostile bytes cannot
 choose a recursive or zero-width one.
@@ -12,7 +12,7 @@ import io
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 from uuid import UUID, uuid5
 
 import fastavro
@@ -47,6 +47,15 @@ from sagakit.messages.envelope import (
     Record,
     Trace,
 )
+from sagakit.messages.framing import (
+    CONFLUENT,
+    SINGLE_OBJECT,
+    SchemaId,
+    data_schema,
+    framing_of,
+    single_object,
+)
+from sagakit.messages.registry_port import Registration, Registry
 from sagakit.messages.writer_schema import DoesNotFit, branches, fitted
 
 MAX_EVENT_BYTES = 512 * 1024
@@ -54,13 +63,6 @@ MAX_HANDED_ON_CHARS = 255
 """The longest header that is handed on to own events; a longer one is left out."""
 CONTRACT = "contract"
 """Header of a platform event: the contract package that has its flow."""
-SINGLE_OBJECT = b"\xc3\x01"
-CONFLUENT = b"\x00"
-CONFLUENT_GUID = b"\x01"
-SCHEMA_ID = "__value_schema_id"
-"""Header in which newer serializers of Confluent write what else stands before the body."""
-SchemaId = int | UUID
-"""A registry's number of a schema, or its GUID, which is the same in every registry."""
 Headers = Sequence[tuple[str, bytes]]
 _SAME = (("ce_specversion", b"1.0"), ("content-type", b"application/avro"))
 _READ = frozenset(
@@ -79,21 +81,6 @@ _NO_SCHEMA = (
     UnknownType,
 )
 """The errors that fastavro raises for a text that is no schema."""
-
-
-class Registry(Protocol):
-    """The port to a Confluent-compatible schema registry."""
-
-    def register(self, subject: str, schema: Mapping[str, Any]) -> int:
-        """Return the id of a schema; register it under its subject if it is new."""
-        ...
-
-    def lookup(self, schema_id: SchemaId) -> Sequence[Any]:
-        """Return the schemas that the one of an id refers to, and itself as the last.
-
-        Raises KeyError if the registry does not have the id now, ValueError if it is none of Avro.
-        """
-        ...
 
 
 def record_saga_id(raw: bytes | None) -> str:
@@ -128,7 +115,8 @@ class Codec:
     def __init__(self, contract: Contract, registry: Registry | None = None) -> None:
         self._types = contract.event_types
         self._schemas = contract.schemas
-        self._registry = registry
+        self.registry = registry
+        self.registrations: list[Registration] = []
         self._packages = frozenset(contract.packages)
         self._homes = {
             flow: (CONTRACT, package.encode())
@@ -142,9 +130,10 @@ class Codec:
         self._only_flow = contract.declared[0].name if len(contract.declared) == 1 else ""
         self._readers: dict[str, Any] = {}
         self._prefixes: dict[str, bytes] = {}
+        self._data_schemas: dict[str, tuple[tuple[str, bytes], ...]] = {}
         self._writers: dict[bytes, tuple[str, Any]] = {}
         self._by_id: dict[SchemaId, tuple[str, Any]] = {}
-        self._foreign: dict[SchemaId, _Foreign] = {}
+        self._foreign: dict[tuple[SchemaId, bytes], _Foreign] = {}
         for older in contract.released:
             for name in older.keys() & self._types.keys():
                 schema = fastavro.parse_schema(inline(name, older))
@@ -157,7 +146,10 @@ class Codec:
             self._prefixes[name] = SINGLE_OBJECT + mark
             if registry is not None:
                 subject = f"{topic(self._types[name].owner)}-{name}"
-                number = registry.register(subject, inline(name, contract.schemas))
+                text = inline(name, contract.schemas)
+                number = registry.register(subject, text)
+                self.registrations.append(Registration(subject, text, number))
+                self._data_schemas[name] = (data_schema(mark),)
                 if number in self._by_id:
                     raise ConfigurationError(
                         f"the schema registry gives {name} and {self._by_id[number][0]} the same "
@@ -165,6 +157,11 @@ class Codec:
                     )
                 self._prefixes[name] = CONFLUENT + number.to_bytes(4, "big")
                 self._by_id[number] = (name, schema)
+
+    @property
+    def event_types(self) -> frozenset[str]:
+        """Return the names of the events that this codec encodes."""
+        return frozenset(self._types)
 
     def body(self, event: Any) -> bytes:
         """Return the framed Avro record. Raises EventTooLarge."""
@@ -179,7 +176,8 @@ class Codec:
         A platform event gets a header that names the contract with its flow: every application
         publishes to the platform's topic.
         """
-        event, headers = envelope.event, headers_of(envelope)
+        event = envelope.event
+        headers = (*headers_of(envelope), *self._data_schemas.get(event.type, ()))
         flow, saga_id = split_key(envelope.key)
         if flow and event.type in self._no_saga:
             raise ValueError(
@@ -250,22 +248,27 @@ class Codec:
     def asks_registry(self, record: Record) -> bool:
         """Tell whether decoding a record takes a question to the registry."""
         value = record.value or b""
-        if value[:2] == SINGLE_OBJECT and value[2:10] in self._writers:
+        framing = single_object(value)
+        if framing is not None and framing.fingerprint in self._writers:
             return False
-        number, _ = _framing(record, value)
-        return number is not None and number not in self._by_id and number not in self._foreign
+        number, fingerprint, _ = framing_of(record, value)
+        if number is None or fingerprint in self._writers:
+            return False
+        own = not fingerprint and number in self._by_id
+        return not own and (number, fingerprint) not in self._foreign
 
     def _writer(self, record: Record, value: bytes) -> tuple[str, Any, int]:
         """Return the event type, the schema that its body was written with, and where it starts."""
-        if value[:2] == SINGLE_OBJECT and (known := self._writers.get(value[2:10])):
-            return (*known, 10)
-        number, start = _framing(record, value)
+        framing = single_object(value)
+        if framing is not None and (known := self._writers.get(framing.fingerprint)):
+            return (*known, framing.start)
+        number, fingerprint, start = framing_of(record, value)
         if number is not None:
-            found = self._by_id.get(number)
-            return (*found, start) if found else self._registered(number, value, start)
-        if value[:2] == SINGLE_OBJECT:
+            found = self._writers.get(fingerprint) if fingerprint else self._by_id.get(number)
+            return (*found, start) if found else self._registered(number, fingerprint, value, start)
+        if framing is not None:
             raise UnknownSchema(
-                f"schema fingerprint {value[2:10].hex()} is not of this contract; "
+                f"schema fingerprint {framing.fingerprint.hex()} is not of this contract; "
                 "deploy a version that knows it, or publish with one of its contract's *.avsc"
             )
         raise Undecodable(
@@ -273,11 +276,13 @@ class Codec:
             "encoding (c301) nor the Confluent wire format (00)"
         )
 
-    def _registered(self, number: SchemaId, value: bytes, start: int) -> tuple[str, Any, int]:
+    def _registered(
+        self, number: SchemaId, fingerprint: bytes, value: bytes, start: int
+    ) -> tuple[str, Any, int]:
         """Return what `_writer` does, for a schema that only the registry knows."""
-        found = self._foreign.get(number)
+        found = self._foreign.get((number, fingerprint))
         if found is None:
-            found = self._foreign[number] = self._looked_up(number)
+            found = self._foreign[number, fingerprint] = self._looked_up(number, fingerprint)
         index = 0
         if found.is_union:
             stream = io.BytesIO(value)
@@ -294,13 +299,13 @@ class Codec:
             raise UnknownSchema(f"schema id {number} {problem}")
         return name, schema, start
 
-    def _looked_up(self, number: SchemaId) -> "_Foreign":
-        if self._registry is None:
+    def _looked_up(self, number: SchemaId, fingerprint: bytes) -> "_Foreign":
+        if self.registry is None:
             raise Undecodable(
                 f"schema id {number}, but SAGA_SCHEMA_REGISTRY_URL is not set; set it"
             )
         try:
-            found = self._registry.lookup(number)
+            found = self.registry.lookup(number)
         except KeyError as error:
             raise UnregisteredSchema(
                 f"schema id {number} is not in the registry; it is asked again, and the record is "
@@ -313,6 +318,12 @@ class Codec:
         try:
             named: dict[str, Any] = {}
             schema = [fastavro.parse_schema(one, named) for one in found][-1]
+            if fingerprint and _fingerprint(schema) != fingerprint:
+                raise UnregisteredSchema(
+                    f"schema id {number} is another schema in the registry than the one that the "
+                    f"record was written with, {fingerprint.hex()}: the registry has lost its "
+                    "schemas; restore it, it is asked again, or deploy a version that knows it"
+                )
             return _Foreign(
                 isinstance(schema, list),
                 [self._branch(name, one, named) for name, one in branches(schema, named)],
@@ -414,23 +425,6 @@ def headers_of(envelope: Envelope) -> tuple[tuple[str, bytes], ...]:
         ("traceparent", trace.traceparent),
     )
     return _SAME + tuple([(name, value.encode()) for name, value in found if value is not None])
-
-
-def _framing(record: Record, value: bytes) -> tuple[SchemaId | None, int]:
-    """Return the registry's id of the writer's schema, if any, and where the body starts."""
-    for name, content in record.headers:
-        if name == SCHEMA_ID:
-            return _schema_id(content), 0
-    return _schema_id(value), 17 if value[:1] == CONFLUENT_GUID else 5
-
-
-def _schema_id(content: bytes) -> SchemaId | None:
-    """Return the schema id that a header or body of Confluent's serializers begins with."""
-    if content[:1] == CONFLUENT and len(content) > 4:
-        return int.from_bytes(content[1:5], "big")
-    if content[:1] == CONFLUENT_GUID and len(content) > 16:
-        return UUID(bytes=content[1:17])
-    return None
 
 
 def _fingerprint(schema: Any) -> bytes:

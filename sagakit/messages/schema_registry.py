@@ -26,7 +26,7 @@ from tenacity import (
 
 from sagakit.errors import ConfigurationError, RegistryUnavailable
 from sagakit.flow.routing import topic
-from sagakit.messages.codec import SchemaId
+from sagakit.messages.framing import SchemaId
 from sagakit.urls import redacted
 
 T = TypeVar("T")
@@ -84,7 +84,7 @@ class ConfluentRegistry:
         self._own = None if owner is None else f"{topic(owner)}-"
 
     def register(self, subject: str, schema: Mapping[str, Any]) -> int:
-        """See `codec.Registry`.
+        """See `registry_port.Registry`.
 
         Raises ConfigurationError if the registry refuses the schema or the login, or the URL is
         that of something else.
@@ -131,6 +131,14 @@ class ConfluentRegistry:
                 return None
             raise
 
+    def current_id(self, subject: str, schema: Mapping[str, Any]) -> int | None:
+        """See `registry_port.Registry`. Raises RegistryUnavailable."""
+        self._client.clear_caches()  # type: ignore[no-untyped-call]
+        try:
+            return _in_time(lambda: self._find(subject, Schema(json.dumps(schema), "AVRO")))
+        except Exception as error:
+            raise self._unavailable(error) from error
+
     def _restore_compatibility(self, subject: str) -> None:
         """Set the level of a subject if it has another one, or none of its own."""
         if self._level(subject) != COMPATIBILITY:
@@ -164,7 +172,7 @@ class ConfluentRegistry:
                 raise
 
     def lookup(self, schema_id: SchemaId) -> list[Any]:
-        """See `codec.Registry`.
+        """See `registry_port.Registry`.
 
         Raises KeyError only if the registry itself says that it has no such schema, or one that it
         refers to. Any other answer is RegistryUnavailable: no record is parked for that. But of

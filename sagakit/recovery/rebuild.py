@@ -192,6 +192,9 @@ class Rebuild(Generic[S]):
         loop = ConsumerLoop(reader, self._what.codec, lost, self._target.reader, stop)
         loop.assigned(list(plan.consumed))
         loop.run()
+        while sagas := self._target.discard_again():
+            for saga in sorted(sagas):
+                handler.redrive(saga)
 
 
 class _Progress:

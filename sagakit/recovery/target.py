@@ -88,6 +88,15 @@ EVENTS = driver_sql(
     "SELECT saga, type, cause, logged_ms, content FROM rebuild_event WHERE saga = ANY(:sagas)"
 )
 WAITING = driver_sql("SELECT DISTINCT key FROM parked WHERE code = :code LIMIT 1000")
+DISCARD_AGAIN = driver_sql("""
+    DELETE FROM parked USING audit
+    WHERE audit.action = 'discard' AND parked.key = ANY(audit.subjects)
+    AND (parked.topic, CAST(parked."partition" AS text), CAST(parked."offset" AS text),
+         parked.code, parked.error)
+      = (detail ->> 'topic', detail ->> 'partition', detail ->> 'offset',
+         detail ->> 'code', detail ->> 'error')
+    RETURNING parked.key
+""")
 NOTE_LOST = driver_sql("""
     INSERT INTO rebuild_lost SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS n
     (saga text, why text) ON CONFLICT DO NOTHING
@@ -281,6 +290,14 @@ class RebuildTarget:
             for saga, *values in connection.execute(EVENTS, {"sagas": list(sagas)}):
                 found[saga].append(OwnEvent(*values))
         return found
+
+    def discard_again(self) -> set[str]:
+        """Drop parked records that the backup's audit says were discarded; return their sagas.
+
+        The place alone does not tell a record: a recreated topic has another one there.
+        """
+        with self.connections.use() as connection, connection.transaction():
+            return {row[0] for row in connection.execute(DISCARD_AGAIN)}
 
     def note_lost(self, lost: Mapping[str, str]) -> None:
         """Store sagas that are not recovered, with the reason; the first reason stays.

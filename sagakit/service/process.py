@@ -35,6 +35,8 @@ from sagakit.kafka.publisher import Publisher
 from sagakit.kafka.topic_guard import HELP
 from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import Message, Record
+from sagakit.messages.registry_guard import HELP as REGISTRY_FAULTS
+from sagakit.messages.registry_guard import RegistryGuard
 from sagakit.messages.trace_ids import log_fields
 from sagakit.outbox.already_published import find_published
 from sagakit.outbox.relay import OutboxPublisher, Relay
@@ -45,6 +47,7 @@ from sagakit.service.definition import Service, TriggerSubmitter
 from sagakit.service.lifecycle import Lifecycle, Loop, StartStep, in_thread
 from sagakit.service.settings import ServiceSettings
 from sagakit.stop_signal import StopSignal
+from sagakit.store.database_clock import DatabaseClock
 from sagakit.store.pooler import refuse_transaction_pooler
 from sagakit.store.postgres import PostgresDatabase, engine_for
 from sagakit.store.skipped_records import skips_in
@@ -189,8 +192,10 @@ class ServiceProcess(Generic[S]):
         self.service, self.settings = service, settings
         self._consuming, self._requesting, self._performing = (StopSignal() for _ in range(3))
         self.engine = engine_for(settings.database_url)
-        self.database = PostgresDatabase(self.engine, participant.store, settings.now)
+        self.clock = DatabaseClock(self.engine, settings.now)
+        self.database = PostgresDatabase(self.engine, participant.store, self.clock)
         codec = codec_for(settings, contract, participant.name)
+        self.registry = RegistryGuard(codec, participant.name)
         self.tracer = tracing.tracer(participant.name, settings.instance_id)
         self.relay = self._relay()
         self.handler = Handler(
@@ -215,7 +220,7 @@ class ServiceProcess(Generic[S]):
             self.database,
             self.batcher,
             service.perform,
-            settings.now,
+            self.clock,
             self._performing,
             token=uuid4(),
             rng=random.Random(),
@@ -239,6 +244,7 @@ class ServiceProcess(Generic[S]):
         )
         metrics.register(metrics.TableGauges(self.engine, participant.name))
         metrics.register(metrics.GaugeReadings(HELP, self.cluster.topics.read))
+        metrics.register(metrics.GaugeReadings(REGISTRY_FAULTS, self.registry.read))
 
     def _consumer(self, topics: Sequence[str]) -> tuple[BusConsumer, ClusterGuard]:
         settings, name = self.settings, self.service.participant.name
@@ -300,7 +306,9 @@ class ServiceProcess(Generic[S]):
                     http_loop(self.settings, lambda: self.app(lifecycle)),
                     Loop("effects", self._perform, self._performing, wake=self.worker.wake),
                     thread_loop("redrive", self.auto_redrive.run),
+                    thread_loop("clock", self.clock.run),
                     thread_loop("cluster", self.cluster.run),
+                    thread_loop("registry", self.registry.run),
                     thread_loop("consumer", self._consume, self._consuming, ready_s=STANDS_S),
                 ],
             ],
@@ -308,6 +316,7 @@ class ServiceProcess(Generic[S]):
             steps=[
                 migrated,
                 own_sessions(self.engine),
+                StartStep("the clock is compared with the database's", self.clock.compare_at_start),
                 self.cluster.step(),
                 StartStep("rows are compared with what was read", self.rows.refuse),
             ],

@@ -7,11 +7,18 @@ scrape.
 import time
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeVar
 
 import structlog
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Counter, Histogram, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    REGISTRY,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
@@ -23,8 +30,9 @@ from sagakit.effects.worker import Perform, PerformWrapper
 from sagakit.errors import RegistryUnavailable
 from sagakit.handling.handler import HandlingResult, MessageHandler
 from sagakit.kafka.publisher import PublishFailed
-from sagakit.messages.codec import Registry, SchemaId
 from sagakit.messages.envelope import AppendTimes, EffectRow, Message, OutboxRow
+from sagakit.messages.framing import SchemaId
+from sagakit.messages.registry_port import Registry
 from sagakit.outbox.relay import OutboxPublisher
 from sagakit.store.ports import Clock
 
@@ -81,6 +89,12 @@ LOST = Counter(
     "Records that a topic lost: removed before they were read, or with the end of its log",
     ["participant", "topic"],
 )
+CLOCK_APART = Gauge(
+    "saga_clock_apart_s",
+    "By how much this process's clock is ahead of the brokers', negative: behind; 0 below 5 s",
+    ["participant"],
+)
+CLOCK_BOUND = timedelta(seconds=5)
 GAUGES = text("""
     SELECT (SELECT count(*) FROM outbox) AS outbox,
            (SELECT coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)
@@ -158,21 +172,29 @@ class MeasuredHandler(Generic[S]):
 class MeasuredPublisher:
     """Wraps a relay's publisher, and measures how long events waited to be acknowledged.
 
-    Every acknowledged row is measured, even if others of its batch failed.
+    Every acknowledged row is measured, even if others of its batch failed. A broker stamps a record
+    between the call and its end: a stamp outside shows that the clocks differ.
     """
 
     def __init__(self, publisher: OutboxPublisher, participant: str, clock: Clock) -> None:
         self._publisher, self._clock = publisher, clock
         self._lag = RELAY_SECONDS.labels(participant)
+        self._apart = CLOCK_APART.labels(participant)
 
     def publish(self, rows: Sequence[OutboxRow]) -> AppendTimes:
         """See `kafka.Publisher.publish`."""
+        began = self._clock()
         try:
             logged = self._publisher.publish(rows)
         except PublishFailed as failure:
             self._observe([row for row in rows if row.id in failure.acknowledged])
             raise
         self._observe(rows)
+        for at_ms in logged.values():
+            if at_ms is not None:
+                apart = clocks_apart(began, at_ms, self._clock())
+                self._apart.set(apart.total_seconds())
+                break
         return logged
 
     def discard(self) -> None:
@@ -187,6 +209,17 @@ class MeasuredPublisher:
             if decided and not row.topic.endswith(".dlt"):
                 waited = now - datetime.fromisoformat(decided.decode())
                 self._lag.observe(max(waited.total_seconds(), 0.0))
+
+
+def clocks_apart(began: datetime, stamp_ms: int, ended: datetime) -> timedelta:
+    """Return by how much a clock is at least ahead of the one that stamped in between.
+
+    Negative if it is behind, 0 if they may be less than CLOCK_BOUND apart.
+    """
+    stamp = datetime.fromtimestamp(stamp_ms / 1000, UTC)
+    if began - stamp >= CLOCK_BOUND:
+        return began - stamp
+    return ended - stamp if stamp - ended >= CLOCK_BOUND else timedelta(0)
 
 
 class MeasuredCalls:
@@ -215,11 +248,15 @@ class MeasuredRegistry:
         self._unanswered = UNANSWERED.labels(participant)
 
     def register(self, subject: str, schema: Mapping[str, Any]) -> int:
-        """See `codec.Registry`."""
+        """See `registry_port.Registry`."""
         return self._registry.register(subject, schema)
 
+    def current_id(self, subject: str, schema: Mapping[str, Any]) -> int | None:
+        """See `registry_port.Registry`."""
+        return self._registry.current_id(subject, schema)
+
     def lookup(self, schema_id: SchemaId) -> Sequence[Any]:
-        """See `codec.Registry`."""
+        """See `registry_port.Registry`."""
         try:
             return self._registry.lookup(schema_id)
         except RegistryUnavailable:

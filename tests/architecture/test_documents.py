@@ -26,6 +26,7 @@ from sagakit.contract import docs
 from sagakit.contract.files import files_of
 from sagakit.contract.texts import read_texts
 from sagakit.kafka.topic_guard import HELP as TOPIC_FAULTS
+from sagakit.messages.registry_guard import HELP as REGISTRY_FAULTS
 from sagakit.service.settings import ServiceSettings
 from sagakit.telemetry.metrics import HELP, PROCESS_HELP, SNAPSHOT, exposition
 from schemas import CONTRACT, OWNERS
@@ -199,7 +200,15 @@ def test_every_metric_named_is_exposed(paper: Path) -> None:
     exposed = exposition().decode() + " ".join(
         [
             *(f"saga_{name}" for name in HELP),
-            *(*PROCESS_HELP, SNAPSHOT, *MONITORS, *FINDINGS, *TOPIC_FAULTS, *DRILLS),
+            *(
+                *PROCESS_HELP,
+                SNAPSHOT,
+                *MONITORS,
+                *FINDINGS,
+                *TOPIC_FAULTS,
+                *REGISTRY_FAULTS,
+                *DRILLS,
+            ),
         ]
     )
     for words in code(paper.read_text()):

@@ -9,8 +9,9 @@ from uuid import UUID, uuid5
 from sagakit.contract.model import saga_id_of
 from sagakit.handling.room import START_ROOM_BYTES
 from sagakit.identity import saga_key
-from sagakit.messages.codec import MAX_EVENT_BYTES, SCHEMA_ID, Codec
+from sagakit.messages.codec import MAX_EVENT_BYTES, Codec
 from sagakit.messages.envelope import NAMESPACE, Envelope, Trace, unreadable_header
+from sagakit.messages.framing import SCHEMA_ID
 from schemas import CONTRACT
 from schemas.events import (
     InventoryReserved,

@@ -41,8 +41,9 @@ from saga_lab.devstack.topics import Topic, create_topics
 from sagakit.errors import EventTooLarge, Undecodable
 from sagakit.handling.handler import Disposition, decode_message
 from sagakit.kafka.publisher import Publisher, PublishFailed
-from sagakit.messages.codec import MAX_EVENT_BYTES, SINGLE_OBJECT, Codec, SchemaId
+from sagakit.messages.codec import MAX_EVENT_BYTES, Codec
 from sagakit.messages.envelope import OutboxRow, Record
+from sagakit.messages.framing import SINGLE_OBJECT, SchemaId
 from sagakit.outbox.relay import LEAD, LEADER_LOCK, NEW_EPOCH, Relay, autocommit_connection
 from sagakit.retry import retry_transaction
 from sagakit.store.migrate import migrate
@@ -265,6 +266,9 @@ def refused(schema: dict[str, Any], body: bytes) -> None:
     class Registry:
         def register(self, subject: str, schema: Any) -> int:
             return next(ids)
+
+        def current_id(self, subject: str, schema: Any) -> None:
+            return None
 
         def lookup(self, schema_id: SchemaId) -> list[Any]:
             return [schema]

@@ -124,7 +124,13 @@ def test_what_was_parked_or_discarded_is_no_loss(infra: TestInfra, tmp_path: Pat
         discarded = httpx2.delete(f"{fraud.url}/admin/parked/{number}", params=who)
         assert discarded.status_code == 200
         assert fraud.terminate() == 0, log.read_text()
-    # Then the service starts, as the audit knows the event; without that it would not
+    # Then a rebuild from a backup that knows of the discard parks the event no more
+    backup, empty = copy_of(infra, url), fresh_database(infra)
+    rebuild(infra, backup, "--from-backup")
+    assert rows(backup, "SELECT count(*) FROM parked") == [(0,)]
+    rebuild(infra, empty)
+    assert rows(empty, "SELECT count(*) FROM parked") == [(1,)]
+    # And the service starts, as the audit knows the event; without that it would not
     with program("services.fraud", infra, log, SAGA_DATABASE_URL=url) as fraud:
         until(lambda: fraud.wrong("ready") == (200, {}), "it starts after the discard")
     with psycopg.connect(url) as connection:

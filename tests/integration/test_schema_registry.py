@@ -21,8 +21,9 @@ from saga_lab.devstack.options import StackOptions
 from sagakit.contract.model import Contract, inline
 from sagakit.errors import ConfigurationError, Undecodable, UnregisteredSchema
 from sagakit.kafka.inspector import read_log
-from sagakit.messages.codec import CONFLUENT, SCHEMA_ID, Codec
+from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import Envelope, Record
+from sagakit.messages.framing import CONFLUENT, SCHEMA_ID
 from sagakit.messages.schema_registry import ConfluentRegistry
 from schemas import CONTRACT
 from schemas.events import OrderCancelRequested, OrderPlaced

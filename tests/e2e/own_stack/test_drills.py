@@ -48,3 +48,8 @@ def test_a_topic_that_others_publish_to_cannot_be_rehearsed(tmp_path: Path) -> N
     assert refused.returncode == 1
     assert "the scenario topic-recreated is not for order" in refused.stderr
     assert "choose one of inventory, payment" in refused.stderr
+
+
+def test_a_registry_that_lost_its_schemas_costs_no_event(tmp_path: Path) -> None:
+    report = drill(tmp_path, "all", "--scenario=lost-registry")
+    assert [row["target"] for row in report["recoveries"]] == ["all"]

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from saga_lab.devstack.kafka_log import cut_tail
+from saga_lab.devstack.kafka_log import cut_tail, remove_partitions
 
 
 def batch(number: int, content: bytes) -> bytes:
@@ -31,4 +31,18 @@ def test_a_share_of_each_partition_is_cut_at_the_begin_of_a_batch(tmp_path: Path
     assert other.read_bytes() == batch(0, b"kept")
     assert not long.with_suffix(".index").exists()
     assert other.with_suffix(".index").exists()
+    assert not (tmp_path / "log" / ".kafka_cleanshutdown").exists()
+
+
+def test_half_of_the_partitions_are_removed_and_at_least_one(tmp_path: Path) -> None:
+    """Given topics of three and of one partition; when half is lost; then whole folders are gone,
+    other topics as they were, and the broker has to look at what there is."""
+    kept = [partition(tmp_path, f"t-{n}", b"x") for n in range(3)]
+    other, single = partition(tmp_path, "t.u-2", b"kept"), partition(tmp_path, "v-0", b"x")
+    (tmp_path / "log" / ".kafka_cleanshutdown").touch()
+    assert remove_partitions(tmp_path, "t", 1 / 2) == 1
+    assert [log.parent.exists() for log in kept] == [True, True, False]
+    assert remove_partitions(tmp_path, "v", 1 / 2) == 1
+    assert not single.parent.exists()
+    assert other.read_bytes() == batch(0, b"kept")
     assert not (tmp_path / "log" / ".kafka_cleanshutdown").exists()

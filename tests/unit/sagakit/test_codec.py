@@ -18,8 +18,9 @@ from sagakit.errors import (
     UnprocessableRecord,
 )
 from sagakit.identity import MAX_ID_CHARS
-from sagakit.messages.codec import MAX_EVENT_BYTES, Codec, SchemaId
+from sagakit.messages.codec import MAX_EVENT_BYTES, Codec
 from sagakit.messages.envelope import NAMESPACE, Envelope, Record
+from sagakit.messages.framing import SchemaId
 from schemas import CONTRACT
 from schemas.events import OrderPlaced
 from tests.order_facts import TWO_TEAS
@@ -47,6 +48,9 @@ class FakeRegistry:
         number = len(self.schemas) + 1
         self.schemas[number] = schema
         return number
+
+    def current_id(self, subject: str, schema: Mapping[str, Any]) -> int | None:
+        return self.subjects.get(subject)
 
     def lookup(self, schema_id: SchemaId) -> list[Any]:
         self.lookups.append(schema_id)
@@ -107,7 +111,8 @@ def test_an_unknown_fingerprint_is_undecodable(codec: Codec) -> None:
 def test_an_unknown_schema_id_is_undecodable() -> None:
     codec = Codec(CONTRACT, registry := FakeRegistry())
     bad = b"\0" + (77_777).to_bytes(4, "big") + b"\2\2"
-    refused(codec, record(codec, value=bad), Undecodable, "77777", "not in the registry")
+    foreign = replace(record(codec, value=bad), headers=())
+    refused(codec, foreign, Undecodable, "77777", "not in the registry")
     assert registry.lookups == [77_777]
 
 
@@ -357,7 +362,7 @@ def test_a_newer_schema_of_the_registry_is_read() -> None:
     codec, sent = registered(schema_of("Ticked", fields=newer), b"\2a\2b\6")
     assert codec.decode(sent).event == Ticked("a", "b")
     codec.decode(sent)
-    assert codec._registry.lookups == [len(TOYS.event_types) + 1], "asked once"  # type: ignore[union-attr]
+    assert codec.registry.lookups == [len(TOYS.event_types) + 1], "asked once"  # type: ignore[union-attr]
 
 
 def field(avro: Any) -> dict[str, Any]:

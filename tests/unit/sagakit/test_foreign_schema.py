@@ -19,8 +19,9 @@ from sagakit.errors import (
     UnknownSchema,
     UnregisteredSchema,
 )
-from sagakit.messages.codec import CONFLUENT, SCHEMA_ID, Codec, SchemaId
+from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import Record
+from sagakit.messages.framing import CONFLUENT, SCHEMA_ID, SchemaId
 from schemas import CONTRACT
 from schemas.events import OrderPlaced
 from tests.order_facts import TWO_TEAS
@@ -42,6 +43,9 @@ class OneForeignSchema:
     def register(self, subject: str, schema: Mapping[str, Any]) -> int:
         self._ids += 1
         return self._ids
+
+    def current_id(self, subject: str, schema: Mapping[str, Any]) -> int | None:
+        return None
 
     def lookup(self, schema_id: SchemaId) -> list[Any]:
         self.asked.append(schema_id)

@@ -12,8 +12,9 @@ import pytest
 from sagakit.errors import ConfigurationError, RegistryUnavailable, Undecodable
 from sagakit.handling.parking import decode_message
 from sagakit.messages import schema_registry
-from sagakit.messages.codec import CONFLUENT, Codec
+from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import Record
+from sagakit.messages.framing import CONFLUENT
 from sagakit.messages.schema_registry import CLIENT, COMPATIBILITY, ConfluentRegistry
 from sagakit.retry import is_transient
 from sagakit.telemetry.metrics import UNANSWERED, MeasuredRegistry
