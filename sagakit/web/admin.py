@@ -175,17 +175,18 @@ def _add_refused_routes(router: APIRouter, engine: Engine) -> None:
         return {"published": number}
 
 
-def admin(engine: Engine, redrive: Callable[[str], list[HandlingResult[Any]]]) -> APIRouter:
-    """Build the routes; `redrive` handles a saga's parked records again."""
-    router = APIRouter(prefix="/admin", tags=["admin"])
+Redrive = Callable[[str], list[HandlingResult[Any]]]
+"""Handles a saga's parked records again."""
 
-    def rows(query: Any, **parameters: Any) -> list[dict[str, Any]]:
+
+def _add_parked_routes(router: APIRouter, engine: Engine, redrive: Redrive) -> None:
+    def rows(**parameters: Any) -> list[dict[str, Any]]:
         with engine.connect() as connection:
-            return [dict(r._mapping) for r in connection.execute(query, parameters)]
+            return [dict(r._mapping) for r in connection.execute(PARKED, parameters)]
 
     @router.get("/parked", dependencies=READ)
     def parked(saga: Word | None = None, limit: Limit = 100) -> list[dict[str, Any]]:
-        return rows(PARKED, saga=saga, limit=limit)
+        return rows(saga=saga, limit=limit)
 
     @router.post("/parked/{key:path}/redrive", dependencies=OPERATE)
     def redrive_key(
@@ -200,7 +201,7 @@ def admin(engine: Engine, redrive: Callable[[str], list[HandlingResult[Any]]]) -
         with engine.begin() as connection:
             note_action(connection, "redrive", who, [key])
         fates = redrive(key)
-        left = rows(PARKED, saga=key, limit=10_000)
+        left = rows(saga=key, limit=10_000)
         handled = sum(f.disposition is not Disposition.PARKED for f in fates)
         return {"key": key, "handled": handled, "still_parked": left}
 
@@ -217,6 +218,15 @@ def admin(engine: Engine, redrive: Callable[[str], list[HandlingResult[Any]]]) -
         redrive(key)
         log.warning("parked record discarded", id=number, key=key, **who)
         return {"discarded": number, "key": key, "receipt": str(uuid4())}
+
+
+def admin(engine: Engine, redrive: Redrive) -> APIRouter:
+    """Build the routes; `redrive` handles a saga's parked records again."""
+    router = APIRouter(prefix="/admin", tags=["admin"])
+
+    def rows(query: Any, **parameters: Any) -> list[dict[str, Any]]:
+        with engine.connect() as connection:
+            return [dict(r._mapping) for r in connection.execute(query, parameters)]
 
     @router.get("/audit", dependencies=READ)
     def audit(before: RowId = 2**63 - 1, limit: Limit = 100) -> list[dict[str, Any]]:
@@ -242,5 +252,6 @@ def admin(engine: Engine, redrive: Callable[[str], list[HandlingResult[Any]]]) -
         with engine.connect() as connection:
             return blockers_of(connection, asked.sagas)
 
+    _add_parked_routes(router, engine, redrive)
     _add_refused_routes(router, engine)
     return router

@@ -123,14 +123,14 @@ def without(tokens: Path) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def apps(tokens: Path, without: dict[str, str]) -> Iterator[Mapping[str, FastAPI]]:
     """The apps as their processes build them. No request gets as far as their databases."""
-    settings = {
+    settings: dict[str, Any] = {
         "bootstrap_servers": "127.0.0.1:9",
         "database_url": "postgresql://nobody@127.0.0.1:9/none",
         "contract": "schemas",
         "http_auth": "tokens",
         "http_tokens_file": tokens,
     }
-    own = {
+    own: dict[str, Any] = {
         "provider_url": "http://127.0.0.1:9",
         "carrier_url": "http://127.0.0.1:9",
         "smtp_host": "127.0.0.1",
@@ -175,15 +175,15 @@ def test_nobody_without_the_scope_gets_in(
         method, path = route.split()
         path = re.sub(r"\{[^}]*\}", "1", path)
         # Given no token, and one that has every other scope
-        stranger = ask(apps[name], method, path, headers=HERE)
+        nobody = ask(apps[name], method, path, headers=HERE)
         headers = {**HERE, "Authorization": f"Bearer {without[scope]}"}
         other = ask(apps[name], method, path, headers=headers)
         # Then both are refused, before anything of the request is judged
-        assert stranger.status_code == 401, f"{route}: {stranger.text}"
-        assert stranger.headers["WWW-Authenticate"].startswith("Bearer ")
+        assert nobody.status_code == 401, f"{route}: {nobody.text}"
+        assert nobody.headers["WWW-Authenticate"].startswith("Bearer ")
         assert other.status_code == 403, f"{route}: {other.text}"
         assert f'scope="{scope}"' in other.headers["WWW-Authenticate"]
-        for answer in (stranger, other):
+        for answer in (nobody, other):
             assert answer.headers["Content-Type"] == "application/problem+json"
         assert f"ada has not the scope {scope}" in other.json()["detail"]
 

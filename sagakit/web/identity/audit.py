@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 MOST_KINDS = 50
 """The most refusals kept apart between two writes; the rest are counted together."""
 SECONDS_A_ROW = 1.0
-"""So long a written row delays the next write: strangers cannot fill the table."""
+"""So long a written row delays the next write: a flood of requests cannot fill the table."""
 OTHERS = RefusedRequest(401, "", "", "", "more refusals than are kept apart")
 TEXT_CHARS = 500
 

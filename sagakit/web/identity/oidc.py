@@ -105,8 +105,8 @@ class IssuerKeys:
     async def _read(self) -> Mapping[str, Key]:
         described = await self._json(self._issuer.rstrip("/") + DISCOVERY)
         if described.get("issuer") != self._issuer:
-            said = printable(str(described.get("issuer")))[:200]
-            raise _IssuerAway(f"it calls itself {said}; set SAGA_OIDC_ISSUER to that, if it is it")
+            name = printable(str(described.get("issuer")))[:200]
+            raise _IssuerAway(f"it calls itself {name}; set SAGA_OIDC_ISSUER to that, if it is it")
         where = described.get("jwks_uri")
         if not isinstance(where, str) or not is_safe(where):
             raise _IssuerAway("its jwks_uri is no https URL")

@@ -170,9 +170,9 @@ def check_routes(app: FastAPI) -> None:
     for route in route_accesses(app):
         if (len(route.scopes) == 1) == (route.open_because is None):
             continue
-        said = ", ".join(route.scopes) or "none"
+        declared = ", ".join(route.scopes) or "none"
         raise ConfigurationError(
-            f"{app.title}: {'/'.join(route.methods)} {route.path} declares the scopes {said}; "
+            f"{app.title}: {'/'.join(route.methods)} {route.path} declares the scopes {declared}; "
             "declare one with dependencies=requires(Scope.READ), or open_to_all with the reason"
         )
 

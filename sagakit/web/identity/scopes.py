@@ -19,7 +19,7 @@ class Scope(StrEnum):
 
 
 ABOUT = {
-    Scope.PLACE: "start sagas, follow them and cancel them, on behalf of any customer",
+    Scope.PLACE: "start sagas, follow them and cancel them, on behalf of anybody",
     Scope.READ: "read everything but sealed texts: sagas, ledgers, books, parked records, metrics",
     Scope.DECIDE: "decide about sagas: verdicts, cancellations, pauses, pins, interventions",
     Scope.OPERATE: "repair: redrive and discard records, publish refused events, reconcile",

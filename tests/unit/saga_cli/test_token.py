@@ -53,7 +53,7 @@ def test_tokens_are_listed_and_revoked_by_name_or_id(home: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "reason"),
     [
         (("add", "ada", "--scopes", "write"), "'write' is no scope; use place"),
         (("add", "ada", "--scopes", ","), "--scopes names none"),
@@ -62,10 +62,10 @@ def test_tokens_are_listed_and_revoked_by_name_or_id(home: Path) -> None:
         (("add", "ada"), "Missing option '--scopes'"),
     ],
 )
-def test_a_wrong_token_is_not_made(home: Path, words: tuple[str, ...], said: str) -> None:
+def test_a_wrong_token_is_not_made(home: Path, words: tuple[str, ...], reason: str) -> None:
     done = run(*words)
     assert done.exit_code == 2
-    assert said in done.output
+    assert reason in done.output
     assert not (home / "tokens.jsonl").exists()
 
 

@@ -57,10 +57,10 @@ def test_who_listens_on_this_machine_alone_needs_no_login(
 def test_who_listens_to_others_does_not_start_without_a_login(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], host: str
 ) -> None:
-    said = refused(monkeypatch, capsys, SAGA_HTTP_HOST=host)
-    assert said.startswith("SAGA_HTTP_AUTH ")
-    assert f"SAGA_HTTP_HOST={host}" in said
-    assert "write tokens, oidc or header, or none where everybody" in said
+    line = refused(monkeypatch, capsys, SAGA_HTTP_HOST=host)
+    assert line.startswith("SAGA_HTTP_AUTH ")
+    assert f"SAGA_HTTP_HOST={host}" in line
+    assert "write tokens, oidc or header, or none where everybody" in line
 
 
 def test_everybody_may_be_let_in_on_purpose(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,8 +114,8 @@ def test_a_wrong_setting_is_named_with_its_remedy(
     name: str,
     words: str,
 ) -> None:
-    said = refused(monkeypatch, capsys, **variables)
-    assert any(line.startswith(name) and words in line for line in said.splitlines()), said
+    lines = refused(monkeypatch, capsys, **variables).splitlines()
+    assert any(line.startswith(name) and words in line for line in lines), lines
 
 
 def test_a_token_is_not_shown(

@@ -230,7 +230,7 @@ def test_a_new_key_is_found_and_unknown_ones_do_not_burden_the_issuer(issuer: Is
 
     async def story(login: Login) -> None:
         assert await login(issuer.token())
-        # When strangers name keys that there are not, the issuer is not asked
+        # When tokens name keys that there are not, the issuer is not asked
         for _ in range(3):
             with pytest.raises(NotLoggedIn, match="does not publish"):
                 await login(issuer.token(new))
