@@ -233,8 +233,10 @@ def _place_route(router: APIRouter, placement: "OrderPlacement") -> None:
     ) -> OrderStatus:
         """Place an order. Repeating the same order under the same id is safe: it is placed once.
 
-        Answers 201 the first time, 200 for a repeat, 409 when the id or the Idempotency-Key was
-        used with other content (for an order id, an OrderRejected event is emitted as well).
+        Prices, `fraud_score` and `flow` are believed, so the scope `place` is for the shop's own
+        systems alone. Answers 201 the first time, 200 for a repeat, 409 when the id or the
+        Idempotency-Key was used with other content (for an order id, an OrderRejected event is
+        emitted as well).
         """
         response.status_code, status = await placement.place(
             asked, key=own_key(who, idempotency_key) if idempotency_key else None
