@@ -1,7 +1,9 @@
 """Call the monitor and the services of a stack over HTTP.
 
 Addresses are those in `stack.json` of the home (SAGA_HOME); `SAGA_MONITOR_URL` overrides the
-monitor's. An answer is bounded in time and size, and has the shape that the command declares.
+monitor's. The token sent is that of `SAGA_TOKEN`, else the operator's of the stack, which goes to
+the stack's own addresses alone. An answer is bounded in time and size, and has the shape that the
+command declares.
 """
 
 import asyncio
@@ -18,9 +20,15 @@ import click
 from saga_cli.answers import CandidateJson
 from saga_cli.shapes import mismatch
 from saga_lab.devstack.errors import StackError
-from saga_lab.devstack.stack_file import FILE_NAME, default_home, read_manifest
+from saga_lab.devstack.stack_file import (
+    FILE_NAME,
+    default_home,
+    operator_token,
+    read_manifest,
+)
 from sagakit.foreign_text import printable, printable_value
 from sagakit.identity import split_key
+from sagakit.shared_secret import bearer_header
 from sagakit.urls import without_user
 
 if TYPE_CHECKING:
@@ -28,6 +36,7 @@ if TYPE_CHECKING:
 
 MONITOR = "monitor"
 MONITOR_URL = "SAGA_MONITOR_URL"
+TOKEN = "SAGA_TOKEN"
 TIMEOUT_S = 30.0
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 QUOTED_CHARS = 80
@@ -91,7 +100,7 @@ def call(
     except orjson.JSONDecodeError as error:
         raise _odd(process, shown + path, answer, "is not JSON") from error
     if answer.status >= 400:
-        raise RequestRefused(_reason(body), answer.status)
+        raise RequestRefused(_reason(body) + _token_remark(answer.status), answer.status)
     if not 200 <= answer.status < 300:
         raise _odd(process, shown + path, answer, "is no answer to this request")
     if shape and (wrong := _mismatch(shape, body)):
@@ -140,17 +149,49 @@ def address(process: str) -> str:
     return url.rstrip("/")
 
 
+def token_for(process: str) -> str | None:
+    """Return the token to send to a process, None if there is none. Raises Unreachable."""
+    if given := os.environ.get(TOKEN):
+        if not (given.isascii() and given.isprintable() and " " not in given):
+            raise Unreachable(
+                f"{TOKEN} is no token: it has spaces or characters beyond ASCII; set it again"
+            )
+        return given
+    if process == MONITOR and os.environ.get(MONITOR_URL):
+        return None  # the token of the stack is no business of another address
+    try:
+        return operator_token(read_manifest(default_home()))
+    except StackError as error:
+        raise Unreachable(str(error)) from error
+
+
+def _token_remark(status: int) -> str:
+    """Return which token was refused, where a request was refused for its token."""
+    if status not in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        return ""
+    if os.environ.get(TOKEN):
+        return f" (the token was that of {TOKEN})"
+    return f" ({TOKEN} is not set)"
+
+
 def _answer(
     process: str, method: str, url: str, path: str, timeout_s: float, request: Mapping[str, Any]
 ) -> "HttpAnswer":
     """Return the answer of a process. Raises Unreachable."""
     from sagakit.bounded_http import HttpClient, NoAnswer  # here, since it takes 0.1 s to load
 
+    token = token_for(process)
+
     async def answer() -> "HttpAnswer":
         client = HttpClient(proxies=False)
         try:
             return await client.answer(
-                method, url + path, most_bytes=MAX_ANSWER_BYTES, timeout_s=timeout_s, **request
+                method,
+                url + path,
+                most_bytes=MAX_ANSWER_BYTES,
+                timeout_s=timeout_s,
+                headers=bearer_header(token),
+                **request,
             )
         finally:
             await client.close()

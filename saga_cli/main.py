@@ -31,6 +31,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "Start Kafka, PostgreSQL, the fakes of the outside world, every service and the monitor.",
     ),
     "down": ("lab.devstack", "Stop everything that `saga up` started."),
+    "token": ("lab.token", "Make, list and revoke the tokens by which callers log in."),
     "demo": (
         "lab.demo",
         "Place sagas of every kind on a separate stack, and check every invariant.",

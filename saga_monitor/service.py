@@ -31,6 +31,7 @@ from saga_monitor.operations.reads import SagaReader
 from saga_monitor.reconciliation.rules_reference import load_rules
 from saga_monitor.reconciliation.run import HELP as FINDINGS
 from saga_monitor.reconciliation.run import Reconciler
+from saga_monitor.reconciliation.sources import BookReader
 from saga_monitor.saga.facts import SOURCE
 from saga_monitor.saga.flow_versions import refuse_orphans
 from saga_monitor.saga.other_deadlines import shortened
@@ -70,6 +71,7 @@ from sagakit.store.postgres import engine_for
 from sagakit.telemetry import metrics, tracing
 from sagakit.telemetry.spans import TracedPublisher
 from sagakit.web.app import Health, make_app
+from sagakit.web.identity.audit import RefusalAudit
 
 log = structlog.get_logger(__name__)
 MIGRATIONS = Path(__file__).parent / "storage" / "migrations"
@@ -148,23 +150,26 @@ class Monitor:
             started_partitions=lambda: self.reader.started_partitions,
             clocks=self.reader.clocks,
         )
+        self.refusals = RefusalAudit(self.engine)
+        peers, token = settings.participants, settings.token_to_send
         positions = GroupPositions(servers, flows)
         self.sagas = SagaReader(
             self.engine,
             self.projection,
             lambda: self.watch.watermark,
-            BlockerProbe(self.engine, settings.participants, flows, positions.of_participant),
+            BlockerProbe(self.engine, peers, flows, positions.of_participant, token),
         )
         self.backtester = Backtester(self.sagas, contract)
         self.commands = CommandHandler(self.sagas, emitter, self.relay.wake, settings.now)
         self.archiver = Archiver(
             self.engine, self.sagas.log_time, timedelta(seconds=settings.history_after_s)
         )
+        self.cases = CaseWatch(self.commands, peers, token)
         self.reconciler = Reconciler(
             self.sagas,
             self.commands,
             load_rules(settings.reconciliation),
-            settings.participants,
+            BookReader(peers, token),
             lambda: self.watch.tick_at,
             settings.now,
         )
@@ -204,8 +209,15 @@ class Monitor:
             **checks_of(self.engine),
         }
         routes = (*routers(self.sagas, self.commands, self.backtester), self.reconciler.routes())
-        access = self.settings.access
-        return make_app("monitor", checks, *routes, health=health, access=access)
+        return make_app(
+            "monitor",
+            checks,
+            *routes,
+            health=health,
+            access=self.settings.access,
+            authenticator=self.settings.authenticator(self.settings.now),
+            refusals=self.refusals,
+        )
 
     def lifecycle(self, migrated: StartStep) -> Lifecycle:
         """Return the lifecycle of this process; `migrated` waits for the migrations."""
@@ -215,11 +227,12 @@ class Monitor:
                 [
                     http_loop(self.settings, lambda: self.app(lifecycle)),
                     thread_loop("watch", self.watch.run, wake=self._ticks.discard),
-                    thread_loop("cases", CaseWatch(self.commands, self.settings.participants).run),
+                    thread_loop("cases", self.cases.run),
                     thread_loop("history", self.archiver.run),
                     thread_loop("unknown", UnknownRecords(self.engine, self.projection).run),
                     thread_loop("cluster", self.cluster.run),
                     thread_loop("registry", self.registry.run),
+                    thread_loop("refusals", self.refusals.run),
                     Loop(
                         "stream",
                         self.reader.run,

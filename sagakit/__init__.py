@@ -61,7 +61,10 @@ if TYPE_CHECKING:
     from sagakit.service.settings import ServiceSettings, WebhookSettings
     from sagakit.store.ports import Clock, Participant, Store, Working
     from sagakit.store.state_table import TableStore
+    from sagakit.web.identity.requires import open_to_all, requires
+    from sagakit.web.identity.scopes import Scope
     from sagakit.web.ledger_pages import Ledger
+    from sagakit.web.login import LoggedIn, actor_of
     from sagakit.web.signed_webhook import (
         ReadReport,
         minor_of,
@@ -106,6 +109,12 @@ __all__ = [  # noqa: RUF022 -- under headings
     "asks_first",
     "is_identifier",
     "wire_key",
+    # Routes
+    "Scope",
+    "requires",
+    "open_to_all",
+    "LoggedIn",
+    "actor_of",
     # Webhooks
     "WebhookSettings",
     "signed_webhook",
@@ -159,7 +168,10 @@ _NAMES = {
     "sagakit.service.settings": "ServiceSettings WebhookSettings",
     "sagakit.store.ports": "Participant Store Working Clock",
     "sagakit.store.state_table": "TableStore",
+    "sagakit.web.identity.requires": "open_to_all requires",
+    "sagakit.web.identity.scopes": "Scope",
     "sagakit.web.ledger_pages": "Ledger",
+    "sagakit.web.login": "LoggedIn actor_of",
     "sagakit.web.signed_webhook": "ReadReport minor_of saga_of signed_webhook text_of",
 }
 """Module -> its names in `__all__`."""

@@ -18,3 +18,8 @@ def shared_secret(value: str) -> str:
     if len(set(value)) < MIN_DIFFERENT:
         raise ValueError(f"repeats {len(set(value))} characters; {MAKE_ONE}")
     return value
+
+
+def bearer_header(token: str | None) -> dict[str, str]:
+    """Return the header that sends a token (RFC 6750), none without a token."""
+    return {"Authorization": f"Bearer {token}"} if token else {}

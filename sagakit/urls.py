@@ -68,3 +68,13 @@ def http_url(value: str) -> str:
             "is no base URL; write http://host:port or https://host, without spaces and query"
         )
     return value
+
+
+def is_safe(url: str) -> bool:
+    """Tell whether nobody on the way can change what a URL answers: https, or this machine."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    here = parts.hostname in ("localhost", "127.0.0.1", "::1")
+    return bool(parts.hostname) and (parts.scheme == "https" or (parts.scheme == "http" and here))

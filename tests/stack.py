@@ -23,7 +23,9 @@ from saga_lab.devstack.options import StackOptions
 from saga_lab.devstack.postgres import create_databases
 from saga_lab.devstack.readiness import ProcessInfo
 from saga_lab.devstack.stack import Stack
+from saga_lab.devstack.stack_file import operator_token
 from saga_lab.workload.deadlines import Deadlines
+from sagakit.shared_secret import bearer_header
 from tests.application import ORDER
 
 T = TypeVar("T")
@@ -67,6 +69,18 @@ class LiveStack:
     def url(self, name: str) -> str:
         """Base URL of a service or of a part of the outside world."""
         return str(self.json["urls"][name])
+
+    @property
+    def token(self) -> str:
+        """The operator's token."""
+        found = operator_token(self.json)
+        assert found is not None
+        return found
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What logs the operator in."""
+        return bearer_header(self.token)
 
     def database_url(self, service: str) -> str:
         """The database of a service."""

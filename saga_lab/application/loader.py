@@ -17,6 +17,7 @@ from saga_lab.application.model import (
 )
 from sagakit.errors import ConfigurationError
 from sagakit.flow import toml_values as values
+from sagakit.web.identity.scopes import scopes_of
 
 ATTRIBUTES = frozenset({"url", "host", "port", "secret"})
 RESERVED = frozenset(
@@ -105,12 +106,16 @@ def parse(raw: Mapping[str, Any], folder: Path) -> Application:
 
 def _participant(name: str, raw: Mapping[str, Any]) -> ParticipantSpec:
     where = f"participants.{name}"
-    values.reject_unknown_keys(where, raw, {"module", "env", "replicas"})
+    values.reject_unknown_keys(where, raw, {"module", "env", "replicas", "scopes"})
     replicas = raw.get("replicas", True)
     if not isinstance(replicas, bool):
         raise ValueError(f"{where}.replicas must be true or false, not {values.quote(replicas)}")
     module = _module(f"{where}.module", raw.get("module"))
-    return ParticipantSpec(name, module, _env(where, raw), replicas)
+    try:
+        scopes = scopes_of(values.texts(f"{where}.scopes", raw.get("scopes", [])))
+    except ValueError as error:
+        raise ValueError(f"{where}.scopes: {error}") from error
+    return ParticipantSpec(name, module, _env(where, raw), replicas, scopes)
 
 
 def _outside(name: str, raw: Mapping[str, Any]) -> OutsideSpec:

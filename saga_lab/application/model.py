@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from string import Formatter
 
+from sagakit.web.identity.scopes import Scope
+
 MONITOR = "monitor"
 """Name of the monitor's process, which is not declared."""
 
@@ -14,13 +16,15 @@ class ParticipantSpec:
     """Declares a participant's process.
 
     `module`: what `python -m sagakit MODULE` runs; `env`: settings beyond those of every service,
-    with placeholders, see `Application`; `replicas`: False if it runs as one process only.
+    with placeholders, see `Application`; `replicas`: False if it runs as one process only;
+    `scopes`: what it may do at the other processes, with the token of its SAGA_TOKEN.
     """
 
     name: str
     module: str
     env: Mapping[str, str] = field(default_factory=dict)
     replicas: bool = True
+    scopes: frozenset[Scope] = frozenset()
 
 
 @dataclass(frozen=True)

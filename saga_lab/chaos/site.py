@@ -19,8 +19,10 @@ from saga_lab.devstack.disks import Disk
 from saga_lab.devstack.manifest import probe_of
 from saga_lab.devstack.ports import BROKERS
 from saga_lab.devstack.stack import Stack
+from saga_lab.devstack.stack_file import operator_token
 from sagakit.outbox.republish import RelayLock, RelayRunning
 from sagakit.retry import is_transient
+from sagakit.shared_secret import bearer_header
 from sagakit.store.postgres import engine_for
 
 PATIENCE_S = 600.0
@@ -126,7 +128,8 @@ class Site:
     def request(self, method: str, server: str, path: str, **more: Any) -> httpx2.Response:
         """Send an HTTP request to any process of the stack. Raises httpx2.TransportError."""
         url = f"{self.content['urls'][server]}{path}"
-        with httpx2.Client(timeout=10, trust_env=False) as client:
+        headers = bearer_header(operator_token(self.content))
+        with httpx2.Client(timeout=10, trust_env=False, headers=headers) as client:
             return client.request(method, url, **more)
 
     def disk(self, name: str) -> Disk:

@@ -16,6 +16,7 @@ from saga_lab.devstack.options import StackOptions
 from saga_lab.devstack.ports import HOST, of_broker
 from saga_lab.devstack.readiness import Probe, http_ready
 from saga_lab.devstack.roles import role_of, role_secret
+from saga_lab.devstack.stack_file import TOKENS_FILE, token_secret
 
 LINKS = "links"
 
@@ -63,6 +64,11 @@ class StackAddresses:
     databases: Mapping[str, str]
     secrets: Mapping[str, str]
     schema_registry_url: str | None = None
+
+    @property
+    def tokens_file(self) -> Path:
+        """The file of the tokens that every process takes."""
+        return self.data.parent / TOKENS_FILE
 
     def url(self, name: str) -> str:
         """Return the base URL of a process that serves HTTP."""
@@ -223,6 +229,9 @@ def _service(name: str, around: StackAddresses, extra_env: Mapping[str, str]) ->
         "SAGA_DATABASE_URL": around.database_for(service),
         "SAGA_HTTP_HOST": HOST,
         "SAGA_HTTP_PORT": str(around.ports[port_name]),
+        "SAGA_HTTP_AUTH": "tokens",
+        "SAGA_HTTP_TOKENS_FILE": str(around.tokens_file),
+        "SAGA_TOKEN": around.secrets[token_secret(service)],
         "SAGA_INSTANCE_ID": f"{service}-{replica or 1}",
         "SAGA_STATIC_MEMBERSHIP": "true",  # a replica keeps its name, and returns at once
         "SAGA_LOG_JSON": "true",

@@ -40,6 +40,7 @@ from saga_lab.devstack.registry import registry_url
 from saga_lab.devstack.roles import role_secret
 from saga_lab.devstack.stack_file import FILE_NAME, read_manifest, write_manifest
 from saga_lab.devstack.supervisor import Supervisor, end_survivors, survivors
+from saga_lab.devstack.tokens import tokens_of, write_tokens
 from saga_lab.devstack.topics import DEFAULT_PARTITIONS, Topic, create_topics, shared_topics
 
 # The schema registry and the fake servers need neither Kafka nor PostgreSQL, and the monitor needs
@@ -246,6 +247,7 @@ class Stack(StackHome):
         # Running processes that are not kept release their ports before new ones need them.
         freed = set() if options.only else set(self._ports.listening(known, ports).values())
         check_free({name: port for name, port in needed.items() if port not in freed})
+        write_tokens(self.home, self.application, around.secrets)
         processes = [
             *(infras.registry(self.home / "data", ports[name], self._say) for name in optional),
             *declare(names, around, options.env),
@@ -317,6 +319,7 @@ class Stack(StackHome):
             secrets={
                 **{n: kept.get(n) or secrets.token_hex(16) for n in self.application.secrets()},
                 **{role_secret(n): text for n, text in infra.role_passwords.items()},
+                **tokens_of(self.application, kept),
             },
             schema_registry_url=registry_url(ports["registry"]) if options.registry else None,
         )

@@ -13,6 +13,10 @@ from saga_lab.application.folder import application_folder
 from saga_lab.devstack.errors import StackError
 
 FILE_NAME = "stack.json"
+TOKENS_FILE = "tokens.jsonl"
+"""The file, in a stack's home, of the tokens that its processes take."""
+OPERATOR = "operator"
+"""The name of the token that the command line and the lab send. It may do everything."""
 
 
 _OBJECTS = ("processes", "urls", "databases", "ports", "env", "secrets")
@@ -66,6 +70,17 @@ def _check(content: Any) -> None:
             raise ValueError(f"{key!r} is not an object")
         if key in _OF_TEXTS and not all(isinstance(value, str) for value in found.values()):
             raise ValueError(f"{key!r} has a value that is not a text")
+
+
+def token_secret(name: str) -> str:
+    """Return the name under which a stack's secrets hold a token."""
+    return f"token of {name}"
+
+
+def operator_token(content: Mapping[str, Any]) -> str | None:
+    """Return the operator's token of a `stack.json`, None if it has none."""
+    found = content.get("secrets", {}).get(token_secret(OPERATOR))
+    return found if isinstance(found, str) else None
 
 
 def write_manifest(home: Path, content: Mapping[str, Any]) -> None:

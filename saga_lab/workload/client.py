@@ -8,22 +8,30 @@ from urllib.parse import quote
 import httpx2
 
 from sagakit.identity import split_key
+from sagakit.shared_secret import bearer_header
 
 AGAIN_S = 0.3
 MONITOR = "monitor"
 
 
 class StackClient:
-    """Calls the processes of a stack by name. `urls`: those of its `stack.json`."""
+    """Calls the processes of a stack by name.
 
-    def __init__(self, http: httpx2.AsyncClient, urls: Mapping[str, str]) -> None:
-        self._http, self._urls = http, urls
+    urls: those of its `stack.json`; token: what it sends, the operator's of the stack.
+    """
+
+    def __init__(
+        self, http: httpx2.AsyncClient, urls: Mapping[str, str], token: str | None = None
+    ) -> None:
+        self._http, self._urls, self._headers = http, urls, bearer_header(token)
 
     async def ask(self, process: str, method: str, path: str, body: Any = None) -> httpx2.Response:
         """Repeat a request until its answer is below 500; it has to be idempotent."""
         while True:
             try:
-                answer = await self._http.request(method, f"{self._urls[process]}{path}", json=body)
+                answer = await self._http.request(
+                    method, f"{self._urls[process]}{path}", json=body, headers=self._headers
+                )
                 if answer.status_code < 500:
                     return answer
             except httpx2.TransportError:
@@ -33,7 +41,9 @@ class StackClient:
     async def try_once(self, process: str, path: str, **params: str) -> Any:
         """Return the JSON that a GET answers, None if it fails."""
         try:
-            answer = await self._http.get(f"{self._urls[process]}{path}", params=params)
+            answer = await self._http.get(
+                f"{self._urls[process]}{path}", params=params, headers=self._headers
+            )
         except httpx2.TransportError:
             return None
         return answer.json() if answer.is_success else None

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx2
 
+from saga_lab.devstack.stack_file import operator_token
 from saga_lab.workload.client import AGAIN_S, MONITOR, StackClient
 from saga_lab.workload.deadlines import Deadlines
 from saga_lab.workload.interface import Workload
@@ -62,6 +63,7 @@ class WorkloadRun:
         standstill_s: float = STANDSTILL_S,
     ) -> None:
         self._urls: Mapping[str, str] = stack["urls"]
+        self._token = operator_token(stack)
         self._workload = workload
         self._sagas = sagas
         self._deadlines = deadlines
@@ -86,7 +88,7 @@ class WorkloadRun:
 
     async def _run(self) -> list[SagaOutcome]:
         async with httpx2.AsyncClient(timeout=10, trust_env=False) as http:
-            self._client = StackClient(http, self._urls)
+            self._client = StackClient(http, self._urls, self._token)
             self._moved_at = time.monotonic()
             work = asyncio.create_task(self._work())
             while not work.done() and time.monotonic() - self._moved_at < self._standstill_s:

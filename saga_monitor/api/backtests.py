@@ -8,11 +8,13 @@ from saga_monitor.operations.backtest import Backtester, BacktestPage, BacktestR
 from saga_monitor.saga.commands import CommandRefused
 from sagakit.errors import FlowError
 from sagakit.web.app import problem
+from sagakit.web.identity.requires import requires
+from sagakit.web.identity.scopes import Scope
 
 
 def backtest_routes(backtester: Backtester) -> APIRouter:
     """Return the router of the back-test."""
-    router = APIRouter(tags=["flows"])
+    router = APIRouter(tags=["flows"], dependencies=requires(Scope.READ))
 
     @router.post("/backtests", response_model=None)
     def backtests(body: BacktestRequest) -> BacktestPage | JSONResponse:

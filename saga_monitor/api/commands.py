@@ -21,12 +21,14 @@ from saga_monitor.saga.commands import (
     pause_saga,
     resume_saga,
 )
+from sagakit.web.identity.requires import requires
+from sagakit.web.identity.scopes import Scope
 from sagakit.web.login import LoggedIn
 
 
 def command_routes(commands: CommandHandler) -> APIRouter:
     """Return the router of the commands on sagas."""
-    router = APIRouter(tags=["commands"])
+    router = APIRouter(tags=["commands"], dependencies=requires(Scope.DECIDE))
 
     @router.post("/verdicts", status_code=202, response_model=None)
     def verdicts(body: VerdictCommand, user: LoggedIn) -> AcceptedCommand | JSONResponse:

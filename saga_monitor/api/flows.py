@@ -10,11 +10,13 @@ from saga_monitor.saga.flow_versions import Version, reason_to_keep, versions
 from saga_monitor.storage import queries
 from sagakit.errors import UnknownFlow
 from sagakit.web.app import problem
+from sagakit.web.identity.requires import requires
+from sagakit.web.identity.scopes import Scope
 
 
 def flow_routes(reader: SagaReader) -> APIRouter:
     """Return the router of the flow versions."""
-    router = APIRouter(tags=["flows"])
+    router = APIRouter(tags=["flows"], dependencies=requires(Scope.READ))
 
     @router.get("/flows")
     def flows() -> list[Version]:

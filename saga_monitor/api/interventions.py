@@ -11,6 +11,8 @@ from saga_monitor.operations.reads import SagaReader
 from saga_monitor.saga.commands import INTERVENTION_COMMANDS, InterventionCommand
 from saga_monitor.saga.interventions import InterventionStatus
 from saga_monitor.storage import queries
+from sagakit.web.identity.requires import requires
+from sagakit.web.identity.scopes import Scope
 from sagakit.web.login import LoggedIn
 
 
@@ -18,7 +20,7 @@ def intervention_routes(reader: SagaReader, commands: CommandHandler) -> APIRout
     """Return the router of the interventions."""
     router = APIRouter(tags=["interventions"])
 
-    @router.get("/interventions")
+    @router.get("/interventions", dependencies=requires(Scope.READ))
     def interventions(
         status: InterventionStatus | None = None, limit: Limit = 100
     ) -> list[dict[str, Any]]:
@@ -29,7 +31,12 @@ def intervention_routes(reader: SagaReader, commands: CommandHandler) -> APIRout
         with reader.engine.connect() as connection:
             return queries.interventions(connection, statuses, limit)
 
-    @router.post("/interventions/{command}", status_code=202, response_model=None)
+    @router.post(
+        "/interventions/{command}",
+        status_code=202,
+        response_model=None,
+        dependencies=requires(Scope.DECIDE),
+    )
     def work(
         command: Literal["open", "claim", "note", "resolve", "reopen"],
         body: InterventionCommand,

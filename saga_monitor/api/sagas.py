@@ -18,11 +18,13 @@ from saga_monitor.saga.view import SagaView, Status
 from saga_monitor.storage import lineage, queries
 from sagakit.identity import is_plain, saga_key
 from sagakit.web.app import problem
+from sagakit.web.identity.requires import requires
+from sagakit.web.identity.scopes import Scope
 
 
 def saga_routes(reader: SagaReader) -> APIRouter:
     """Return the router of the routes that read sagas."""
-    router = APIRouter(tags=["sagas"])
+    router = APIRouter(tags=["sagas"], dependencies=requires(Scope.READ))
 
     @router.get("/sagas")
     def sagas(

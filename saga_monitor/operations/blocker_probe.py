@@ -23,6 +23,7 @@ from saga_monitor.storage import queries
 from sagakit.flow.model import Flows
 from sagakit.flow.routing import topic, topics_of
 from sagakit.kafka.inspector import KafkaException, positions  # type: ignore[attr-defined]
+from sagakit.shared_secret import bearer_header
 from sagakit.urls import redacted
 
 ANSWER_S = 3.0
@@ -67,7 +68,11 @@ class Answers:
 
 
 class BlockerProbe:
-    """Finds what blocks sagas. `participants`: name -> base URL of any of its replicas."""
+    """Finds what blocks sagas.
+
+    participants: name -> base URL of any of its replicas; token: what it sends them, with the
+    scope `read`.
+    """
 
     def __init__(
         self,
@@ -75,10 +80,13 @@ class BlockerProbe:
         participants: Mapping[str, str],
         flows: Flows,
         positions_of: Callable[[str], Positions],
+        token: str | None = None,
     ) -> None:
         self._engine, self._flows, self._positions_of = engine, flows, positions_of
         self._urls = {name: url.rstrip("/") for name, url in participants.items()}
-        self._client = httpx2.Client(timeout=ANSWER_S, trust_env=False)
+        self._client = httpx2.Client(
+            timeout=ANSWER_S, trust_env=False, headers=bearer_header(token)
+        )
 
     def causes(self, views: Sequence[SagaView], now: datetime | None) -> dict[str, Cause]:
         """Return saga key -> what blocks it, for the sagas that have a cause.

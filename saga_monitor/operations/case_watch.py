@@ -22,6 +22,7 @@ from sagakit.contract.platform import InterventionOpened
 from sagakit.errors import UnreadableState
 from sagakit.messages.envelope import NAMESPACE
 from sagakit.retry import retry_transaction
+from sagakit.shared_secret import bearer_header
 
 log = structlog.get_logger(__name__)
 LOOK_EVERY_S = 10.0
@@ -45,13 +46,21 @@ _ANSWER = TypeAdapter(list[Case])
 class CaseWatch:
     """Asks participants for their cases. Call `run` in a thread.
 
-    `participants`: name -> base URL of any of its replicas.
+    participants: name -> base URL of any of its replicas; token: what it sends them, with the
+    scope `read`.
     """
 
-    def __init__(self, commands: CommandHandler, participants: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        commands: CommandHandler,
+        participants: Mapping[str, str],
+        token: str | None = None,
+    ) -> None:
         self._commands = commands
         self._urls = {name: url.rstrip("/") for name, url in participants.items()}
-        self._client = httpx2.Client(timeout=ANSWER_S, trust_env=False)
+        self._client = httpx2.Client(
+            timeout=ANSWER_S, trust_env=False, headers=bearer_header(token)
+        )
         self._opened: set[UUID] = set()
 
     def run(self, stop: threading.Event) -> None:

@@ -33,6 +33,8 @@ from sagakit.flow.model import Flow
 from sagakit.identity import split_key
 from sagakit.messages.codec import record_saga_id
 from sagakit.web.app import problem
+from sagakit.web.identity.requires import requires
+from sagakit.web.identity.scopes import Scope
 
 log = structlog.get_logger(__name__)
 SETTLE_S = 300.0
@@ -114,12 +116,12 @@ class Reconciler:
         reader: SagaReader,
         commands: CommandHandler,
         rules: Rules | None,
-        participants: Mapping[str, str],
+        books: BookReader,
         tick: Callable[[], datetime | None],
         now: Callable[[], datetime],
     ) -> None:
         self._reader, self._commands, self._tick, self._now = reader, commands, tick, now
-        self._rules, self._books = rules, BookReader(participants)
+        self._rules, self._books = rules, books
         self._one_at_a_time = threading.Lock()
         self._last: tuple[datetime, ReconciliationReport] | None = None
 
@@ -232,7 +234,7 @@ class Reconciler:
         """Return the router with `POST /reconciliations`."""
         router = APIRouter(tags=["reconciliation"])
 
-        @router.post("/reconciliations", response_model=None)
+        @router.post("/reconciliations", response_model=None, dependencies=requires(Scope.OPERATE))
         def reconcile(request: ReconciliationRequest) -> ReconciliationReport | JSONResponse:
             """Compare all books now; 503 if some cannot be read, 409 while another run lasts."""
             try:

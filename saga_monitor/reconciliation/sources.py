@@ -15,6 +15,7 @@ from sqlalchemy import Engine, text
 
 from saga_monitor.reconciliation.rules import ComparedSaga, Rows, Rules, Work
 from saga_monitor.storage.tables import live_and_history
+from sagakit.shared_secret import bearer_header
 from sagakit.urls import redacted
 
 T = TypeVar("T")
@@ -40,11 +41,16 @@ class SourceUnavailable(Exception):
 
 
 class BookReader:
-    """Reads all books over HTTP. `participants`: name -> base URL of any replica."""
+    """Reads all books over HTTP.
 
-    def __init__(self, participants: Mapping[str, str]) -> None:
+    participants: name -> base URL of any replica; token: what it sends them, with the scope `read`.
+    """
+
+    def __init__(self, participants: Mapping[str, str], token: str | None = None) -> None:
         self._urls = {name: url.rstrip("/") for name, url in participants.items()}
-        self._client = httpx2.Client(timeout=TIMEOUT_S, trust_env=False)
+        self._client = httpx2.Client(
+            timeout=TIMEOUT_S, trust_env=False, headers=bearer_header(token)
+        )
 
     def read(self, rules: Rules) -> tuple[Rows, Mapping[str, frozenset[Work]]]:
         """Return all rows by the name of their ledger or book, and saga -> work in progress.

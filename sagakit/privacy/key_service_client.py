@@ -9,6 +9,7 @@ from sagakit.bounded_http import HttpClient, NoAnswer
 from sagakit.errors import EffectFailed
 from sagakit.gathering import Gatherer
 from sagakit.privacy.sealed_text import KeyErased, is_sealed
+from sagakit.shared_secret import bearer_header
 
 PATH = "/sealed/open"
 TIMEOUT_S = 5.0
@@ -22,15 +23,21 @@ class KeyServiceClient:
 
     None: there is no key service, and no sealed text can be opened. `POST /sealed/open` with
     `texts` answers `texts`, null for each text whose key is gone. The texts in clear pass no proxy
-    of the environment. caller: who asks, for the key service's audit.
+    of the environment. caller: who asks, for the key service's audit; token: what it sends, with
+    the scope `vault`.
     """
 
     def __init__(
-        self, base_url: str | None, client: HttpClient | None = None, *, caller: str = ""
+        self,
+        base_url: str | None,
+        client: HttpClient | None = None,
+        *,
+        caller: str = "",
+        token: str | None = None,
     ) -> None:
         self._client = client or HttpClient(proxies=False)
         self._url = base_url.rstrip("/") + PATH if base_url else None
-        self._headers = {"Saga-Caller": caller}
+        self._headers = {"Saga-Caller": caller, **bearer_header(token)}
         self._opened = Gatherer(self._open_together, MAX_TEXTS)
 
     async def close(self) -> None:

@@ -56,6 +56,7 @@ from sagakit.telemetry.spans import TracedCalls, TracedHandler, TracedPublisher
 from sagakit.web import ledger_pages
 from sagakit.web.admin import admin
 from sagakit.web.app import Health, make_app
+from sagakit.web.identity.audit import RefusalAudit
 from sagakit.web.server import HttpServer
 
 S = TypeVar("S")
@@ -231,6 +232,7 @@ class ServiceProcess(Generic[S]):
         self.rows = BackupGuard(
             settings.bootstrap_servers, participant.name, topics, codec, self.engine
         )
+        self.refusals = RefusalAudit(self.engine)
         redrive = self.handler.redrive
         self.auto_redrive = AutoRedrive(self.engine, codec, self.handler.router, redrive)
         self.loop = ConsumerLoop(
@@ -285,9 +287,16 @@ class ServiceProcess(Generic[S]):
                 self.service.participant, self.database, self.batcher, self.waiters
             )
             routers.append(self.service.routes(submitter))
-        access = self.settings.access
         checks = {**checks_of(self.engine), "topics": self.bus.problem}
-        return make_app(name, checks, *routers, health=health, access=access)
+        return make_app(
+            name,
+            checks,
+            *routers,
+            health=health,
+            access=self.settings.access,
+            authenticator=self.settings.authenticator(self.settings.now),
+            refusals=self.refusals,
+        )
 
     def _urgent(self, record: Record) -> bool:
         """Tell from a record's headers whether it may give this participant work."""
@@ -307,6 +316,7 @@ class ServiceProcess(Generic[S]):
                     Loop("effects", self._perform, self._performing, wake=self.worker.wake),
                     thread_loop("redrive", self.auto_redrive.run),
                     thread_loop("clock", self.clock.run),
+                    thread_loop("refusals", self.refusals.run),
                     thread_loop("cluster", self.cluster.run),
                     thread_loop("registry", self.registry.run),
                     thread_loop("consumer", self._consume, self._consuming, ready_s=STANDS_S),

@@ -10,14 +10,13 @@ from typing import Annotated, Any, Literal, TypeVar
 import orjson
 import psycopg
 from psycopg.conninfo import make_conninfo
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, NoDecode
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from sagakit import urls
-from sagakit.shared_secret import shared_secret
-from sagakit.web.access import Access, access_of
+from sagakit.service.http_settings import HttpSettings, Secret
 
 T = TypeVar("T", bound=BaseSettings)
 KAFKA_NAME = r"^[A-Za-z0-9._-]{1,200}$"
@@ -64,24 +63,15 @@ def _from_json(value: Any) -> Any:
         raise ValueError("is no JSON") from None
 
 
-def _unguessable(secret: SecretStr) -> SecretStr:
-    shared_secret(secret.get_secret_value())
-    return secret
-
-
 PostgresUrl = Annotated[str, AfterValidator(_postgres)]
 HttpUrl = Annotated[str, AfterValidator(urls.http_url)]
-Host = Annotated[str, AfterValidator(urls.host)]
 HostPorts = Annotated[str, AfterValidator(urls.host_ports)]
-Secret = Annotated[SecretStr, AfterValidator(_unguessable)]
 TextsByName = Annotated[dict[str, str], NoDecode, BeforeValidator(_from_json)]
 UrlsByName = Annotated[dict[str, HttpUrl], NoDecode, BeforeValidator(_from_json)]
 
 
-class ServiceSettings(BaseSettings):
+class ServiceSettings(HttpSettings):
     """Holds the settings every service needs. A service adds its own fields in a subclass."""
-
-    model_config = SettingsConfigDict(env_prefix="SAGA_", extra="ignore")
 
     bootstrap_servers: HostPorts = Field(description="Kafka, host:port[,host:port]")
     database_url: PostgresUrl = Field(description="postgresql://user[:password]@host:port/database")
@@ -92,20 +82,6 @@ class ServiceSettings(BaseSettings):
     schema_registry_url: HttpUrl | None = Field(
         default=None,
         description="Confluent-compatible API; without it single-object encoding",
-    )
-    http_host: Host = Field(
-        default="127.0.0.1", description="Where it listens; 0.0.0.0 in a container"
-    )
-    http_port: int = Field(default=8080, ge=0, le=65535)
-    http_names: str = Field(
-        default="",
-        pattern=r"^[A-Za-z0-9.,_\s-]*$",
-        description="Further names that URLs of it may have, separated by commas",
-    )
-    user_header: str | None = Field(
-        default=None,
-        pattern=r"^[A-Za-z0-9-]{1,100}$",
-        description="The header in which a proxy in front names who is logged in",
     )
     instance_id: str = Field(
         default_factory=socket.gethostname,
@@ -130,12 +106,6 @@ class ServiceSettings(BaseSettings):
     def contracts(self) -> tuple[str, ...]:
         """The packages of `contract`."""
         return tuple(package.strip() for package in self.contract.split(","))
-
-    @property
-    def access(self) -> Access:
-        """Return who may call this process over HTTP."""
-        names = [name.strip() for name in self.http_names.split(",") if name.strip()]
-        return access_of(self.http_host, names, self.user_header)
 
     def now(self) -> datetime:
         """Return the time of this process: UTC plus `clock_offset_s`."""
@@ -177,7 +147,8 @@ def _problem_text(settings: type[BaseSettings], problem: Mapping[str, Any]) -> s
     field = settings.model_fields.get(first)
     about = "".join(f"[{part}]" for part in inner)
     about += f" ({field.description})" if field and field.description else ""
-    if problem["type"] != "missing" and not re.search("URL|SECRET|PASSWORD", name):
+    hidden = re.search("URL|SECRET|PASSWORD|TOKEN$", name)
+    if problem["type"] != "missing" and problem["input"] not in (None, ()) and not hidden:
         found = ascii(problem["input"])
         secret = re.search("@|://", found)
         about += " is not shown, it may hold a password" if secret else f" is {found[:80]}"

@@ -21,12 +21,11 @@ class Access:
     """Says who may call an app.
 
     names: hosts that may stand in a URL of it, besides addresses and names without a dot; local:
-    only those of this machine may; user_header: see `login`.
+    only those of this machine may.
     """
 
     names: frozenset[str] = frozenset()
     local: bool = False
-    user_header: str | None = None
 
     def trusts(self, host: str) -> bool:
         """Tell whether a request's Host header names this app."""
@@ -36,13 +35,14 @@ class Access:
         return not self.local and ("." not in name or _is_address(name)) and bool(name)
 
 
-def access_of(bound_to: str, names: Iterable[str], user_header: str | None = None) -> Access:
+def access_of(bound_to: str, names: Iterable[str]) -> Access:
     """Return the access of an app that listens at an address."""
-    return Access(
-        frozenset(n.lower() for n in names),
-        f"[{bound_to}]" in LOOPBACK or bound_to in LOOPBACK,
-        user_header,
-    )
+    return Access(frozenset(n.lower() for n in names), is_loopback(bound_to))
+
+
+def is_loopback(bound_to: str) -> bool:
+    """Tell whether only this machine reaches what listens at an address."""
+    return f"[{bound_to}]" in LOOPBACK or bound_to in LOOPBACK
 
 
 class TrustedHosts:

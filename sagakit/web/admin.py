@@ -14,9 +14,14 @@ from sagakit.errors import EffectSetAside, OutcomeUntold
 from sagakit.handling.handler import Disposition, HandlingResult
 from sagakit.identity import MAX_SAGA_KEY_CHARS, split_key
 from sagakit.store.packed_headers import OUTBOX_SAGA
+from sagakit.web.identity.audit import note_action
+from sagakit.web.identity.requires import requires
+from sagakit.web.identity.scopes import Scope
 from sagakit.web.login import LoggedIn, actor_of, address_of
 
 log = structlog.get_logger(__name__)
+READ, OPERATE = requires(Scope.READ), requires(Scope.OPERATE)
+UNNAMED = "not named"
 NO_NUL = r"^[^\x00]*$"
 """PostgreSQL stores no NUL in text."""
 Limit = Annotated[int, Query(ge=1, le=10_000)]
@@ -149,13 +154,13 @@ def blockers_of(connection: Connection, sagas: Sequence[str]) -> BlockerRows:
 
 
 def _add_refused_routes(router: APIRouter, engine: Engine) -> None:
-    @router.get("/refused")
+    @router.get("/refused", dependencies=READ)
     def refused(limit: Limit = 100) -> list[dict[str, Any]]:
         """Return the events that can never be published."""
         with engine.connect() as connection:
             return [dict(r._mapping) for r in connection.execute(REFUSED, {"limit": limit})]
 
-    @router.post("/refused/{number}/publish")
+    @router.post("/refused/{number}/publish", dependencies=OPERATE)
     def publish_refused(
         number: Number, actor: Actor, reason: Word, user: LoggedIn, request: Request
     ) -> dict[str, Any]:
@@ -170,26 +175,37 @@ def _add_refused_routes(router: APIRouter, engine: Engine) -> None:
         return {"published": number}
 
 
-def admin(engine: Engine, redrive: Callable[[str], list[HandlingResult[Any]]]) -> APIRouter:
-    """Build the routes; `redrive` handles a saga's parked records again."""
-    router = APIRouter(prefix="/admin", tags=["admin"])
+Redrive = Callable[[str], list[HandlingResult[Any]]]
+"""Handles a saga's parked records again."""
 
-    def rows(query: Any, **parameters: Any) -> list[dict[str, Any]]:
+
+def _add_parked_routes(router: APIRouter, engine: Engine, redrive: Redrive) -> None:
+    def rows(**parameters: Any) -> list[dict[str, Any]]:
         with engine.connect() as connection:
-            return [dict(r._mapping) for r in connection.execute(query, parameters)]
+            return [dict(r._mapping) for r in connection.execute(PARKED, parameters)]
 
-    @router.get("/parked")
+    @router.get("/parked", dependencies=READ)
     def parked(saga: Word | None = None, limit: Limit = 100) -> list[dict[str, Any]]:
-        return rows(PARKED, saga=saga, limit=limit)
+        return rows(saga=saga, limit=limit)
 
-    @router.post("/parked/{key:path}/redrive")
-    def redrive_key(key: ParkedKey) -> dict[str, Any]:
+    @router.post("/parked/{key:path}/redrive", dependencies=OPERATE)
+    def redrive_key(
+        key: ParkedKey,
+        user: LoggedIn,
+        request: Request,
+        actor: Actor = UNNAMED,
+        reason: Word = "",
+    ) -> dict[str, Any]:
+        """Handle a saga's parked records again. Who did it stays in the audit."""
+        who = {"actor": actor_of(actor, user), "reason": reason, "address": address_of(request)}
+        with engine.begin() as connection:
+            note_action(connection, "redrive", who, [key])
         fates = redrive(key)
-        left = rows(PARKED, saga=key, limit=10_000)
+        left = rows(saga=key, limit=10_000)
         handled = sum(f.disposition is not Disposition.PARKED for f in fates)
         return {"key": key, "handled": handled, "still_parked": left}
 
-    @router.delete("/parked/{number}")
+    @router.delete("/parked/{number}", dependencies=OPERATE)
     def discard(
         number: Number, actor: Actor, reason: Word, user: LoggedIn, request: Request
     ) -> dict[str, Any]:
@@ -203,29 +219,39 @@ def admin(engine: Engine, redrive: Callable[[str], list[HandlingResult[Any]]]) -
         log.warning("parked record discarded", id=number, key=key, **who)
         return {"discarded": number, "key": key, "receipt": str(uuid4())}
 
-    @router.get("/audit")
+
+def admin(engine: Engine, redrive: Redrive) -> APIRouter:
+    """Build the routes; `redrive` handles a saga's parked records again."""
+    router = APIRouter(prefix="/admin", tags=["admin"])
+
+    def rows(query: Any, **parameters: Any) -> list[dict[str, Any]]:
+        with engine.connect() as connection:
+            return [dict(r._mapping) for r in connection.execute(query, parameters)]
+
+    @router.get("/audit", dependencies=READ)
     def audit(before: RowId = 2**63 - 1, limit: Limit = 100) -> list[dict[str, Any]]:
         """List what was done that no event tells, the newest first; `before`: an id of a row."""
         return rows(AUDIT, before=before, limit=limit)
 
-    @router.get("/effects")
+    @router.get("/effects", dependencies=READ)
     def effects(saga: Word | None = None, limit: Limit = 100) -> list[dict[str, Any]]:
         return rows(EFFECTS, saga=saga, limit=limit)
 
-    @router.get("/outbox")
+    @router.get("/outbox", dependencies=READ)
     def outbox(saga: Word | None = None, limit: Limit = 100) -> list[dict[str, Any]]:
         return rows(OUTBOX, saga=saga, limit=limit)
 
-    @router.get("/cases")
+    @router.get("/cases", dependencies=READ)
     def cases(limit: Limit = 100, after: Word | None = None) -> list[dict[str, Any]]:
         """Return what only a person can settle here. `after`: the last id of the page before."""
         return rows(CASES, limit=limit, after=after or "")
 
-    @router.post("/blockers")
+    @router.post("/blockers", dependencies=READ)
     def blockers(asked: Sagas) -> BlockerRows:
         """Return everything that may block these sagas here; changes nothing."""
         with engine.connect() as connection:
             return blockers_of(connection, asked.sagas)
 
+    _add_parked_routes(router, engine, redrive)
     _add_refused_routes(router, engine)
     return router

@@ -9,7 +9,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from sqlalchemy import exc
 from starlette.exceptions import HTTPException as AnyHTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Send
+from starlette.types import Scope as AsgiScope
 
 from sagakit.errors import (
     RegistryUnavailable,
@@ -21,7 +22,16 @@ from sagakit.own_threads import OwnThreads
 from sagakit.retry import is_transient
 from sagakit.telemetry import metrics
 from sagakit.web.access import Access, TrustedHosts
-from sagakit.web.login import use_header
+from sagakit.web.identity.authenticator import Authenticator
+from sagakit.web.identity.requires import (
+    LoggedRefusals,
+    RefusalPort,
+    check_routes,
+    open_to_all,
+    requires,
+    use_authenticator,
+)
+from sagakit.web.identity.scopes import Scope
 
 log = structlog.get_logger(__name__)
 Checks = Mapping[str, Callable[[], str | None]]
@@ -74,15 +84,20 @@ def make_app(
     *routers: APIRouter,
     health: Health | None = None,
     access: Access = ANYBODY,
+    authenticator: Authenticator | None = None,
+    refusals: RefusalPort | None = None,
 ) -> FastAPI:
     """Build the app; errors are JSON that names the fault (RFC 9457 problem details).
 
     While `health` is closed all routes but those of health answer 503. There are no pages of the
     API (`/docs`): they run scripts of other sites; `/openapi.json` describes it.
+
+    Without an `authenticator` everybody may do everything. `refusals`: keeps refused requests.
+    Raises ConfigurationError for a route that does not say who may call it, see `requires`.
     """
     state = health or NoLoops()
     app = FastAPI(title=title, docs_url=None, redoc_url=None)
-    use_header(app, access.user_header)
+    use_authenticator(app, authenticator, refusals or LoggedRefusals())
     app.add_middleware(BodyLimit)
     app.add_middleware(TrustedHosts, access=access)
 
@@ -93,7 +108,9 @@ def make_app(
             headers = {"Retry-After": str(RETRY_AFTER_S)}
             raise HTTPException(503, f"{why}; try again", headers=headers)
 
-    @app.get("/health/live", tags=["health"])
+    healthy = open_to_all("a supervisor asks whether the process is well")
+
+    @app.get("/health/live", tags=["health"], dependencies=healthy)
     async def live(response: Response) -> dict[str, Any]:
         wrong = state.stalled()
         response.status_code = 503 if wrong else 200
@@ -101,19 +118,22 @@ def make_app(
 
     own = OwnThreads("health", HEALTH_THREADS)
 
-    @app.get("/health/ready", tags=["health"])
+    @app.get("/health/ready", tags=["health"], dependencies=healthy)
     async def ready(response: Response) -> dict[str, Any]:
         found = await own.run(lambda: {name: check() for name, check in checks.items()})
         wrong = {name: reason for name, reason in found.items() if reason} | dict(state.missing())
         response.status_code = 503 if wrong else 200
-        return {"status": "not ready" if wrong else "ready", "wrong": wrong}
+        answer = {"status": "not ready" if wrong else "ready", "wrong": wrong}
+        fault = authenticator.fault() if authenticator else None
+        return {**answer, "warnings": {"login": fault}} if fault else answer
 
-    @app.get("/metrics", tags=["health"])
+    @app.get("/metrics", tags=["health"], dependencies=requires(Scope.READ))
     async def read_metrics() -> Response:
         return Response(await own.run(metrics.exposition), media_type=metrics.CONTENT_TYPE)
 
     for router in routers:
         app.include_router(router, dependencies=[Depends(taken)])
+    check_routes(app)
     return app
 
 
@@ -183,7 +203,7 @@ class BodyLimit:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Handle a request, see ASGI."""
         length = dict(scope.get("headers", ())).get(b"content-length", b"")
         if length.isdigit() and int(length[:20]) > MAX_BODY_BYTES:

@@ -12,6 +12,8 @@ from sqlalchemy import Engine, TextClause, text
 
 from sagakit.errors import EffectFailed
 from sagakit.store.packed_headers import OUTBOX_SAGA
+from sagakit.web.identity.requires import requires
+from sagakit.web.identity.scopes import Scope
 
 Row = Mapping[str, Any]
 Ledger = Callable[[int, int], Awaitable[tuple[Sequence[Row], int | None]]]
@@ -36,7 +38,7 @@ def routes(
     `books`: name -> statement with `:after` and `:limit`; its first column is the row key and the
     sort key.
     """
-    router = APIRouter(prefix="/admin", tags=["admin"])
+    router = APIRouter(prefix="/admin", tags=["admin"], dependencies=requires(Scope.READ))
     books = {**books, "busy": BUSY}
 
     @router.get("/books")

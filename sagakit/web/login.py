@@ -1,36 +1,32 @@
-"""Tells who is logged in, as the proxy in front of an app says it in a header.
+"""Tells a route under which name its caller acts.
 
-The platform has no login of its own. Where `SAGA_USER_HEADER` names the proxy's header, who is
-logged in is the actor of whatever a request does, whoever it claims to come from.
+Where people and programs log in (see `identity`), that is the name they have logged in with, and a
+name in the request counts only from a caller with the scope `act-as`.
 """
 
 from typing import Annotated
 
-from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi import Depends, Request
 
-from sagakit.actors import personal_actor
-
-
-def use_header(app: FastAPI, header: str | None) -> None:
-    """Make the routes of an app read who is logged in from this header; None: nobody logs in."""
-    app.state.user_header = header
+from sagakit.web.identity.requires import principal_of
+from sagakit.web.identity.scopes import Scope
 
 
-def logged_in(request: Request) -> str | None:
-    """Return who is logged in, None where no login is set up.
+async def logged_in(request: Request) -> str | None:
+    """Return the name under which the caller acts; None if the request may name the actor.
 
-    Raises HTTPException: 401 if the header is not there exactly once, 403 for a reserved name.
+    Raises HTTPException as `identity.requires.principal_of`.
     """
-    header = getattr(request.app.state, "user_header", None)
-    if header is None:
+    principal = await principal_of(request)
+    if principal is None or principal.may(Scope.ACT_AS):
         return None
-    given = request.headers.getlist(header)
-    if len(given) != 1 or not given[0].strip():
-        raise HTTPException(401, f"nobody is logged in: the proxy has to set {header} once")
-    try:
-        return personal_actor(_decoded(given[0].strip()))
-    except ValueError as error:
-        raise HTTPException(403, f"{header}: {error}") from None
+    return principal.subject
+
+
+async def subject(request: Request) -> str | None:
+    """Return who is logged in, None in an app without log-in. Raises as `logged_in`."""
+    principal = await principal_of(request)
+    return principal.subject if principal else None
 
 
 def actor_of(claimed: str, user: str | None) -> str:
@@ -43,12 +39,5 @@ def address_of(request: Request) -> str:
     return request.client.host if request.client else ""
 
 
-def _decoded(value: str) -> str:
-    """Return a header's text: UTF-8 where it is, else Latin-1, as HTTP reads it."""
-    try:
-        return value.encode("latin-1").decode()
-    except UnicodeError:
-        return value
-
-
 LoggedIn = Annotated[str | None, Depends(logged_in)]
+Subject = Annotated[str | None, Depends(subject)]

@@ -56,7 +56,8 @@ class BoundedHttp(HttpToolsProtocol):
 
 def server_config(app: FastAPI, host: str, port: int, **more: Any) -> uvicorn.Config:
     """Return how each HTTP server of the platform runs; `more`: further options of uvicorn."""
-    options: dict[str, Any] = {"http": BoundedHttp, **more}
+    # X-Forwarded-For would let any program here choose the address in the audit, and its network
+    options: dict[str, Any] = {"http": BoundedHttp, "proxy_headers": False, **more}
     return uvicorn.Config(app, host=host, port=port, ws="none", log_config=None, **options)
 
 

@@ -27,6 +27,7 @@ from sagakit.messages.envelope import NAMESPACE
 from sagakit.shared_secret import shared_secret
 from sagakit.store.ports import Clock
 from sagakit.web.app import problem
+from sagakit.web.identity.requires import open_to_all
 
 log = structlog.get_logger(__name__)
 TOLERANCE_S = 300
@@ -145,7 +146,7 @@ def signed_webhook(
     check_secrets(secrets)
 
     def routes(port: WebhookPort[S]) -> APIRouter:
-        router = APIRouter(tags=["webhooks"])
+        router = APIRouter(tags=["webhooks"], dependencies=open_to_all("the sender signs it"))
 
         @router.post(f"/webhooks/{sender}")
         async def take(request: Request) -> Response:

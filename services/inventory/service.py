@@ -19,6 +19,8 @@ from sagakit.service.settings import ServiceSettings
 from sagakit.store.ports import Participant
 from sagakit.store.postgres import engine_for
 from sagakit.web.app import problem
+from sagakit.web.identity.requires import requires
+from sagakit.web.identity.scopes import Scope
 from sagakit.web.login import LoggedIn, actor_of
 from services.inventory.decide import (
     MAX_RESTOCK,
@@ -85,7 +87,7 @@ def api(reader: StockReader) -> Callable[[TriggerPort[Reservation]], APIRouter]:
     def routes(port: TriggerPort[Reservation]) -> APIRouter:
         router = APIRouter(tags=["stock"])
 
-        @router.post("/stock", status_code=201)
+        @router.post("/stock", status_code=201, dependencies=requires(Scope.OPERATE))
         async def put_in(delivery: Restock, response: Response, user: LoggedIn) -> dict[str, Any]:
             """Add units; answer the stock with 201, or with 200 if this id was counted before."""
             data = {"sku": delivery.sku, "quantity": delivery.quantity}
@@ -97,7 +99,7 @@ def api(reader: StockReader) -> Callable[[TriggerPort[Reservation]], APIRouter]:
             (row,) = await asyncio.to_thread(reader.page, delivery.sku, "", 1)
             return {**row, "repeat": receipt.repeat}
 
-        @router.get("/stock", response_model=None)
+        @router.get("/stock", response_model=None, dependencies=requires(Scope.READ))
         async def list_stock(
             sku: str | None = None,
             after: str = "",

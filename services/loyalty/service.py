@@ -14,6 +14,8 @@ from sagakit.service.settings import ServiceSettings
 from sagakit.store.ports import Participant
 from sagakit.store.postgres import engine_for
 from sagakit.web.app import problem
+from sagakit.web.identity.requires import requires
+from sagakit.web.identity.scopes import Scope
 from services.loyalty.decide import Points, decide, evolve
 from services.loyalty.store import card_totals, store
 
@@ -39,7 +41,7 @@ def api(engine: Engine) -> Callable[[TriggerPort[Points]], APIRouter]:
     """Return the builder of `GET /cards/{card}`."""
 
     def routes(port: TriggerPort[Points]) -> APIRouter:
-        router = APIRouter(tags=["cards"])
+        router = APIRouter(tags=["cards"], dependencies=requires(Scope.READ))
 
         @router.get("/cards/{card}", response_model=None)
         async def read_card(card: str) -> Response | dict[str, str | int]:

@@ -6,8 +6,9 @@ from pydantic import Field
 
 from sagakit.privacy.key_service_client import KeyServiceClient
 from sagakit.service.definition import Service
+from sagakit.service.http_settings import Host, Secret
 from sagakit.service.program import service_program
-from sagakit.service.settings import Host, HttpUrl, Secret, ServiceSettings
+from sagakit.service.settings import HttpUrl, ServiceSettings
 from sagakit.store.ports import Participant
 from services.notification.decide import MAIL, Mailing, decide, evolve
 from services.notification.gateway import MailAccess, MailTls, SmtpMailer
@@ -33,7 +34,9 @@ def participant() -> Participant[Mailing]:
 
 def build(settings: NotificationSettings) -> Service[Mailing]:
     """Wire the notification service."""
-    vault = KeyServiceClient(settings.vault_url, caller="notification")
+    vault = KeyServiceClient(
+        settings.vault_url, caller="notification", token=settings.token_to_send
+    )
     password = settings.smtp_password.get_secret_value() if settings.smtp_password else None
     access = MailAccess(
         settings.smtp_tls, settings.smtp_ca_file, settings.smtp_user or None, password

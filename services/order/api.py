@@ -18,7 +18,9 @@ from sagakit.identity import id_fault, saga_key
 from sagakit.messages.envelope import NAMESPACE
 from sagakit.service.definition import TriggerPort
 from sagakit.store.ports import Clock
-from sagakit.web.login import LoggedIn, actor_of
+from sagakit.web.identity.requires import requires
+from sagakit.web.identity.scopes import Scope
+from sagakit.web.login import LoggedIn, Subject, actor_of
 from schemas import FLOWS
 from schemas.events import OrderFacts, OrderLine, OrderPlaced
 from schemas.rules import MAX_LINES, MAX_ORDER_ID, id_problems, printable, problems
@@ -215,6 +217,7 @@ def _place_route(router: APIRouter, placement: "OrderPlacement") -> None:
         "/orders",
         status_code=201,
         summary="Place an order",
+        dependencies=requires(Scope.PLACE),
         response_model=OrderStatus,
         response_model_exclude_none=True,
         responses={
@@ -223,15 +226,30 @@ def _place_route(router: APIRouter, placement: "OrderPlacement") -> None:
         },
     )
     async def place(
-        asked: Annotated[NewOrder, Body()], response: Response, idempotency_key: Key = None
+        asked: Annotated[NewOrder, Body()],
+        response: Response,
+        who: Subject,
+        idempotency_key: Key = None,
     ) -> OrderStatus:
         """Place an order. Repeating the same order under the same id is safe: it is placed once.
 
-        Answers 201 the first time, 200 for a repeat, 409 when the id or the Idempotency-Key was
-        used with other content (for an order id, an OrderRejected event is emitted as well).
+        Prices, `fraud_score` and `flow` are believed, so the scope `place` is for the shop's own
+        systems alone. Answers 201 the first time, 200 for a repeat, 409 when the id or the
+        Idempotency-Key was used with other content (for an order id, an OrderRejected event is
+        emitted as well).
         """
-        response.status_code, status = await placement.place(asked, key=idempotency_key)
+        response.status_code, status = await placement.place(
+            asked, key=own_key(who, idempotency_key) if idempotency_key else None
+        )
         return status
+
+
+def own_key(who: str | None, key: str) -> str:
+    """Return an idempotency key of one caller: another's with the same text is another key.
+
+    No subject and no key holds a line feed, so no two are the same.
+    """
+    return key if who is None else f"of\n{who}\n{key}"
 
 
 class OrderPlacement:
@@ -293,6 +311,7 @@ def _read_routes(router: APIRouter, port: TriggerPort[Order]) -> None:
     @router.get(
         "/orders/{order_id:path}/wait",
         summary="Wait until an order has ended",
+        dependencies=requires(Scope.PLACE),
         response_model_exclude_none=True,
         responses=_answers(404, 422),
     )
@@ -307,6 +326,7 @@ def _read_routes(router: APIRouter, port: TriggerPort[Order]) -> None:
     @router.get(
         "/orders/{order_id:path}",
         summary="What became of an order",
+        dependencies=requires(Scope.PLACE),
         response_model_exclude_none=True,
         responses=_answers(404),
     )
@@ -322,6 +342,7 @@ def _cancel_route(router: APIRouter, port: TriggerPort[Order]) -> None:
         "/orders/{order_id:path}/cancel",
         status_code=202,
         summary="Cancel an order",
+        dependencies=requires(Scope.PLACE),
         response_model_exclude_none=True,
         responses=_answers(404, 409, 422),
     )

@@ -11,8 +11,17 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sagakit.service.definition import TriggerPort
 from sagakit.store.ports import Clock
+from sagakit.web.identity.requires import requires
+from sagakit.web.identity.scopes import Scope
+from sagakit.web.login import Subject
 from schemas.rules import MAX_ORDER_ID, id_problems, printable
-from services.order.api import IdempotencyStore, NewOrder, OrderPlacement, OrderStatus
+from services.order.api import (
+    IdempotencyStore,
+    NewOrder,
+    OrderPlacement,
+    OrderStatus,
+    own_key,
+)
 from services.order.decide import Order
 from services.order.privacy import CustomerKeys
 from services.order.problem import (
@@ -73,20 +82,21 @@ def batch_routes(
         @router.post(
             "/batches",
             summary="Place many orders",
+            dependencies=requires(Scope.PLACE),
             response_model_exclude_none=True,
             responses={
                 409: {"model": Problem, "description": "The batch id was used with other orders."},
                 422: {"model": Problem, "description": "No batch; of an order, its item says so."},
             },
         )
-        async def place_batch(asked: Annotated[NewBatch, Body()]) -> BatchResult:
+        async def place_batch(asked: Annotated[NewBatch, Body()], who: Subject) -> BatchResult:
             """Place each order by itself: an invalid or conflicting order affects no other.
             Safe to repeat. The monitor's `GET /batches/BATCH` shows the orders' progress."""
             if wrong := id_problems("batch_id", asked.batch_id):
                 raise ProblemError(invalid_request(field_problems(wrong)))
             request = hashlib.sha256(json.dumps(asked.orders, sort_keys=True).encode()).hexdigest()
             # the line feed avoids clashes: no Idempotency-Key and no batch id holds one
-            key = f"batch\n{asked.batch_id}"
+            key = own_key(who, f"batch\n{asked.batch_id}")
             if not await placement.claimed((key, request)):
                 raise ProblemError(_reused(asked.batch_id))
             tasks = (_item(order, placement, asked.batch_id) for order in asked.orders)

@@ -13,6 +13,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from sagakit.actors import personal_actor
 from sagakit.store.ports import Clock
+from sagakit.web.identity.requires import requires
+from sagakit.web.identity.scopes import Scope
 from sagakit.web.login import LoggedIn, actor_of, address_of
 from schemas.events import OrderFacts
 from schemas.rules import MAX_CUSTOMER_ID, printable
@@ -127,27 +129,41 @@ def privacy_routes(router: APIRouter, keys: CustomerKeys, clock: Clock) -> None:
     """Add the privacy routes to `router`, whose route class must be ProblemRoute."""
     assert router.route_class is ProblemRoute
 
-    @router.post("/sealed", summary="Seal texts about a customer", tags=["privacy"])
+    @router.post(
+        "/sealed",
+        summary="Seal texts about a customer",
+        tags=["privacy"],
+        dependencies=requires(Scope.PLACE),
+    )
     def seal(asked: Annotated[SealRequest, Body()]) -> SealedTexts:
         """Seal `email` and `ship_to`, for those who publish OrderPlaced without this service."""
         (texts,) = keys.seal([(asked.customer_id, asked.texts)], clock())
         return SealedTexts(texts=texts)
 
-    @router.post("/sealed/open", summary="Open sealed texts", tags=["privacy"])
+    @router.post(
+        "/sealed/open",
+        summary="Open sealed texts",
+        tags=["privacy"],
+        dependencies=requires(Scope.VAULT),
+    )
     def open_(
-        asked: Annotated[OpenRequest, Body()], request: Request, saga_caller: CallerName = ""
+        asked: Annotated[OpenRequest, Body()],
+        request: Request,
+        user: LoggedIn,
+        saga_caller: CallerName = "",
     ) -> OpenedTexts:
         """Open texts, for the participants that pass them to the outside world.
 
         Who opened which customers' texts is kept: `GET /admin/audit` lists it.
         """
-        by = Opener(printable(saga_caller), address_of(request))
+        by = Opener(printable(actor_of(saga_caller, user)), address_of(request))
         return OpenedTexts(texts=keys.open(asked.texts, by))
 
     @router.post(
         "/erasures",
         summary="Erase a customer's personal data",
         tags=["privacy"],
+        dependencies=requires(Scope.ERASE),
         responses={409: {"description": "Orders are in flight.", "content": CONTENT}},
     )
     def erase(asked: Annotated[ErasureRequest, Body()], user: LoggedIn) -> ErasureResult:

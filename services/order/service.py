@@ -7,8 +7,9 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from sagakit.service.definition import Service, TriggerPort
+from sagakit.service.http_settings import Secret
 from sagakit.service.program import service_program
-from sagakit.service.settings import Secret, ServiceSettings
+from sagakit.service.settings import ServiceSettings
 from sagakit.store.ports import Participant
 from sagakit.store.postgres import engine_for
 from services.order.api import routes

@@ -49,7 +49,7 @@ def participant() -> Participant[Shipment]:
 def build(settings: ShippingSettings) -> Service[Shipment]:
     """Wire the shipping service."""
     client = HttpClient()
-    vault = KeyServiceClient(settings.vault_url, caller="shipping")
+    vault = KeyServiceClient(settings.vault_url, caller="shipping", token=settings.token_to_send)
     carrier = HttpCarrier(client, settings.carrier_url, vault)
 
     async def close() -> None:

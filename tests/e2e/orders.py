@@ -83,7 +83,10 @@ def ledger(stack: LiveStack, server: str, rows: str, order_id: str) -> list[dict
 def saga(stack: LiveStack, order_id: str) -> dict[str, Any]:
     """An order as the monitor sees it; its status is `unknown` where it does not."""
     answer = httpx2.get(
-        f"{stack.url('monitor')}/sagas/order/{order_id}", trust_env=False, timeout=PATIENCE_S
+        f"{stack.url('monitor')}/sagas/order/{order_id}",
+        headers=stack.headers,
+        trust_env=False,
+        timeout=PATIENCE_S,
     )
     found: dict[str, Any] = answer.json() if answer.is_success else {"status": "unknown"}
     return found
@@ -91,4 +94,10 @@ def saga(stack: LiveStack, order_id: str) -> dict[str, Any]:
 
 def post(stack: LiveStack, server: str, path: str, body: dict[str, Any]) -> httpx2.Response:
     """POST to any part of the stack."""
-    return httpx2.post(f"{stack.url(server)}{path}", json=body, trust_env=False, timeout=PATIENCE_S)
+    return httpx2.post(
+        f"{stack.url(server)}{path}",
+        json=body,
+        headers=stack.headers,
+        trust_env=False,
+        timeout=PATIENCE_S,
+    )

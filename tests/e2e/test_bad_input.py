@@ -83,7 +83,7 @@ def published(_whole: LiveStack, run: str) -> dict[str, Bad]:
 def parked(stack: LiveStack, service: str) -> list[dict[str, Any]]:
     url = f"{stack.url(service)}/admin/parked"
     rows: list[dict[str, Any]] = httpx2.get(
-        url, params={"limit": 10_000}, trust_env=False, timeout=PATIENCE_S
+        url, params={"limit": 10_000}, headers=stack.headers, trust_env=False, timeout=PATIENCE_S
     ).json()
     return rows
 
@@ -105,7 +105,11 @@ def test_a_record_that_is_no_event_is_parked_with_its_reason(
     def is_shown() -> bool:
         url = f"{whole.url('monitor')}/unreadable"
         unreadable = httpx2.get(
-            url, params={"limit": 10_000}, trust_env=False, timeout=PATIENCE_S
+            url,
+            params={"limit": 10_000},
+            headers=whole.headers,
+            trust_env=False,
+            timeout=PATIENCE_S,
         ).json()
         return any(row["code"] == code and says(row["error"]) for row in unreadable)
 

@@ -47,7 +47,13 @@ def listed(stack: LiveStack, order: ShopOrder) -> dict[str, Any]:
     """The order among all that are in flight."""
     url = f"{stack.url('monitor')}/blocked"
     rows = (
-        httpx2.get(url, params={"limit": 10_000}, trust_env=False, timeout=PATIENCE_S)
+        httpx2.get(
+            url,
+            params={"limit": 10_000},
+            headers=stack.headers,
+            trust_env=False,
+            timeout=PATIENCE_S,
+        )
         .raise_for_status()
         .json()
     )
@@ -72,7 +78,11 @@ def test_a_failing_provider_is_named_as_what_blocks_the_order(whole: LiveStack) 
         assert "503" in cause["description"]
         assert cause["since"] < cause["until"]
         assert listed(whole, order)["blocked_by"]["kind"] == "gateway"
-        env = {"SAGA_MONITOR_URL": whole.url("monitor"), "COLUMNS": "300"}
+        env = {
+            "SAGA_MONITOR_URL": whole.url("monitor"),
+            "SAGA_TOKEN": whole.token,
+            "COLUMNS": "300",
+        }
         result = CliRunner().invoke(show, [order.order_id], env=env).output
         assert "blocked by gateway: payment failed" in result
         outage(whole, 0)
@@ -118,7 +128,11 @@ def test_a_parked_record_is_named_as_what_blocks_the_order(whole: LiveStack) -> 
         )
         assert cause["who"] == "inventory"
         assert "undecodable" in cause["description"]
-        env = {"SAGA_MONITOR_URL": whole.url("monitor"), "COLUMNS": "300"}
+        env = {
+            "SAGA_MONITOR_URL": whole.url("monitor"),
+            "SAGA_TOKEN": whole.token,
+            "COLUMNS": "300",
+        }
         for name in ORDER.participants:
             discard(whole, name, order)
         result = CliRunner().invoke(ls, ["--stuck"], env=env)
@@ -130,12 +144,20 @@ def discard(stack: LiveStack, service: str, order: ShopOrder) -> None:
     """The garbage is gone for good, and what queued behind it goes on."""
     url = f"{stack.url(service)}/admin/parked"
     rows = httpx2.get(
-        url, params={"saga": f"order/{order.order_id}"}, trust_env=False, timeout=PATIENCE_S
+        url,
+        params={"saga": f"order/{order.order_id}"},
+        headers=stack.headers,
+        trust_env=False,
+        timeout=PATIENCE_S,
     ).json()
     for row in (r for r in rows if r["code"] == "undecodable"):
         who = {"actor": "ada", "reason": "garbage"}
         httpx2.delete(
-            f"{url}/{row['id']}", params=who, trust_env=False, timeout=PATIENCE_S
+            f"{url}/{row['id']}",
+            params=who,
+            headers=stack.headers,
+            trust_env=False,
+            timeout=PATIENCE_S,
         ).raise_for_status()
 
 

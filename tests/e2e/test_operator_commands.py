@@ -101,7 +101,7 @@ def test_a_batch_of_which_some_cannot_be_placed(whole: LiveStack) -> None:
     url = f"{whole.url('monitor')}/batches/{batch['batch_id']}"
 
     def ended() -> bool:
-        found = httpx2.get(url, trust_env=False, timeout=PATIENCE_S)
+        found = httpx2.get(url, headers=whole.headers, trust_env=False, timeout=PATIENCE_S)
         return found.is_success and found.json()["counts"] == {"completed": 2}
 
     until(ended, "both completed")

@@ -33,7 +33,9 @@ def publish(stack: LiveStack, order: ShopOrder) -> None:
 def status(stack: LiveStack, order: ShopOrder) -> dict[str, Any]:
     """What the order API says of an order."""
     url = f"{stack.url('order')}/orders/{order.order_id}"
-    answer = httpx2.get(url, trust_env=False, timeout=PATIENCE_S).raise_for_status()
+    answer = httpx2.get(
+        url, headers=stack.headers, trust_env=False, timeout=PATIENCE_S
+    ).raise_for_status()
     found: dict[str, Any] = answer.json()
     return found
 

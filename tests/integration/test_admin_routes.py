@@ -82,6 +82,17 @@ def test_a_redrive_tells_what_is_left(operator: AdminClient) -> None:
     assert [row["code"] for row in answer["still_parked"]] == ["decide", "queued"]
 
 
+def test_a_redrive_leaves_who_asked_for_it_in_the_audit(operator: AdminClient) -> None:
+    operator.reads(operator.tick("boom", 1))
+    path = "/admin/parked/toy/a/redrive"
+    assert operator.asks("POST", path, actor="ada", reason="mended").status_code == 200
+    assert operator.asks("POST", path).status_code == 200
+    unnamed, named = operator.gets("/admin/audit")
+    assert (named["action"], named["actor"], named["reason"]) == ("redrive", "ada", "mended")
+    assert (named["subjects"], named["address"]) == (["toy/a"], "127.0.0.1")
+    assert unnamed["actor"] == "not named"
+
+
 def test_what_queued_behind_a_discarded_record_goes_on_by_itself(operator: AdminClient) -> None:
     operator.reads(operator.garbage(), operator.tick("one", 1), operator.tick("two", 2))
     (first, code), *_ = operator.parked()

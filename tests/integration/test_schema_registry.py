@@ -190,7 +190,9 @@ def test_a_schema_that_breaks_readers_is_refused_at_the_start(
 def test_a_service_on_the_registry_publishes_in_the_wire_format(
     stack: LiveStack, codec: Codec
 ) -> None:
-    answer = httpx2.post(f"{stack.url('order')}/orders", json=ORDER, timeout=PATIENCE_S)
+    answer = httpx2.post(
+        f"{stack.url('order')}/orders", json=ORDER, headers=stack.headers, timeout=PATIENCE_S
+    )
     assert answer.status_code == 201
     bootstrap = stack.json["bootstrap_servers"]
 

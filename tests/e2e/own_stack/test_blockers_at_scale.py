@@ -153,7 +153,13 @@ class Shop:
         """Order id -> what blocks it, of all in flight."""
         url = f"{self.stack.url('monitor')}/blocked"
         began = time.perf_counter()
-        answer = httpx2.get(url, params={"limit": IN_FLIGHT}, timeout=PATIENCE_S, trust_env=False)
+        answer = httpx2.get(
+            url,
+            params={"limit": IN_FLIGHT},
+            headers=self.stack.headers,
+            timeout=PATIENCE_S,
+            trust_env=False,
+        )
         rows = answer.raise_for_status().json()
         print(f"GET /blocked: {len(rows)} orders in {time.perf_counter() - began:.2f} s")
         return {row["id"]: row["blocked_by"] for row in rows}

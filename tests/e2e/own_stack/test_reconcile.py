@@ -76,7 +76,7 @@ def shelf(stack: LiveStack, more: int) -> None:
 
 
 def run(stack: LiveStack, *options: str) -> Result:
-    environment = {"SAGA_MONITOR_URL": stack.url("monitor")}
+    environment = {"SAGA_MONITOR_URL": stack.url("monitor"), "SAGA_TOKEN": stack.token}
     return CliRunner().invoke(reconcile, ["--settle", "0s", *options], env=environment)
 
 
@@ -98,7 +98,7 @@ def quiet(stack: LiveStack, *options: str) -> tuple[int, dict[tuple[str, str], s
 def answer(stack: LiveStack, *, fix: bool = False) -> httpx2.Response:
     """A run straight at the monitor, for several at a time."""
     url, body = f"{stack.url('monitor')}/reconciliations", {"fix": fix, "settle_s": 0}
-    return httpx2.post(url, json=body, timeout=PATIENCE_S, trust_env=False)
+    return httpx2.post(url, json=body, headers=stack.headers, timeout=PATIENCE_S, trust_env=False)
 
 
 def at_once(stack: LiveStack) -> Any:
@@ -189,7 +189,10 @@ def test_what_differs_is_found_reported_and_put_right_once(stack: LiveStack) -> 
 
 def open_cases(stack: LiveStack) -> set[tuple[str, str]]:
     rows = httpx2.get(
-        f"{stack.url('monitor')}/interventions", trust_env=False, timeout=PATIENCE_S
+        f"{stack.url('monitor')}/interventions",
+        headers=stack.headers,
+        trust_env=False,
+        timeout=PATIENCE_S,
     ).json()
     return {(row["code"], row["id"]) for row in rows}
 

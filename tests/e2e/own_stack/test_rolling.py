@@ -74,7 +74,10 @@ def parked(stack: LiveStack) -> Counter[str]:
         name
         for name in ORDER.participants
         for _ in httpx2.get(
-            f"{stack.url(name)}/admin/parked", trust_env=False, timeout=PATIENCE_S
+            f"{stack.url(name)}/admin/parked",
+            headers=stack.headers,
+            trust_env=False,
+            timeout=PATIENCE_S,
         ).json()
     )
 
@@ -88,7 +91,9 @@ def refused(stack: LiveStack) -> Counter[str]:
 
 
 def in_flight(stack: LiveStack) -> dict[str, int]:
-    rows = httpx2.get(f"{stack.url('monitor')}/flows", trust_env=False, timeout=PATIENCE_S).json()
+    rows = httpx2.get(
+        f"{stack.url('monitor')}/flows", headers=stack.headers, trust_env=False, timeout=PATIENCE_S
+    ).json()
     return {row["flow"]: row["in_flight"] for row in rows}
 
 
@@ -146,7 +151,12 @@ def test_each_order_finishes_on_its_own_version_while_old_and_new_code_run_side_
 
 def points(stack: LiveStack) -> int:
     """What loyalty says is on the card."""
-    answer = httpx2.get(f"{stack.url('loyalty')}/cards/{CARD}", trust_env=False, timeout=PATIENCE_S)
+    answer = httpx2.get(
+        f"{stack.url('loyalty')}/cards/{CARD}",
+        headers=stack.headers,
+        trust_env=False,
+        timeout=PATIENCE_S,
+    )
     return int(answer.json()["points"])
 
 
@@ -155,6 +165,7 @@ def may_go(stack: LiveStack, label: str) -> bool:
     answer = httpx2.get(
         f"{stack.url('monitor')}/flows/retirement",
         params={"flow": label},
+        headers=stack.headers,
         trust_env=False,
         timeout=PATIENCE_S,
     )

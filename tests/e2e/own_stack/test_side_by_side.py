@@ -184,7 +184,9 @@ def test_equal_ids_do_not_touch_each_other(stack: LiveStack, sides: tuple[Side, 
 
 
 def open_cases(stack: LiveStack) -> list[Any]:
-    answer = httpx2.get(f"{stack.url('monitor')}/interventions", timeout=PATIENCE_S)
+    answer = httpx2.get(
+        f"{stack.url('monitor')}/interventions", headers=stack.headers, timeout=PATIENCE_S
+    )
     return list(answer.raise_for_status().json())
 
 

@@ -12,6 +12,16 @@ from saga_lab.devstack.home import assign_ports, check_application
 from saga_lab.devstack.manifest import manifest
 from saga_lab.devstack.options import StackOptions
 from saga_lab.devstack.processes import StackAddresses, declare, selected
+from saga_lab.devstack.stack_file import operator_token, token_secret
+from saga_lab.devstack.tokens import scopes_by_name, tokens_of, write_tokens
+from sagakit.web.identity.scopes import EVERYTHING, Scope
+from sagakit.web.identity.tokens import (
+    StoredToken,
+    edited_tokens,
+    new_token,
+    read_tokens,
+    token_hash,
+)
 
 LINKED = StackOptions(links=True)
 
@@ -24,7 +34,9 @@ def errand(folder: Path, reconciliation: str | None = None) -> Application:
         folder=folder,
         contract=("one", "two.events"),
         participants={
-            "runner": ParticipantSpec("runner", "errand.runner", calls),
+            "runner": ParticipantSpec(
+                "runner", "errand.runner", calls, scopes=frozenset({Scope.VAULT})
+            ),
             "clerk": ParticipantSpec("clerk", "errand.clerk", replicas=False),
         },
         outside={
@@ -42,7 +54,7 @@ def errand(folder: Path, reconciliation: str | None = None) -> Application:
 def around(application: Application, options: StackOptions = LINKED) -> StackAddresses:
     _, ports = assign_ports(application, options, {})
     databases = {name: f"postgresql://saga@h:1/saga_{name}" for name in application.databases}
-    secrets = dict.fromkeys(application.secrets(), "drawn")
+    secrets = {**dict.fromkeys(application.secrets(), "drawn"), **tokens_of(application, {})}
     return StackAddresses(application, Path("data"), ports, "k:1", databases, secrets)
 
 
@@ -77,6 +89,57 @@ def test_a_participant_gets_contract_folder_and_its_own_settings(tmp_path: Path)
     assert process.env["PYTHONPATH"].split(os.pathsep)[0] == str(tmp_path)
     assert process.env["SAGA_SHOP_URL"] == "http://127.0.0.1:18060", "through the link"
     assert process.env["SAGA_TILL"] == "127.0.0.1:18021"
+
+
+def test_each_process_takes_the_tokens_of_the_stack_and_sends_its_own(tmp_path: Path) -> None:
+    where = around(errand(tmp_path))
+    runner, monitor = declare(["runner", "monitor"], where, {})
+    for process in (runner, monitor):
+        assert process.env["SAGA_HTTP_AUTH"] == "tokens"
+        assert process.env["SAGA_HTTP_TOKENS_FILE"] == str(where.tokens_file)
+        assert process.env["SAGA_TOKEN"] == where.secrets[token_secret(process.name)]
+    assert runner.env["SAGA_TOKEN"] != monitor.env["SAGA_TOKEN"]
+
+
+def test_tokens_of_a_stack_have_the_scopes_of_the_manifest(tmp_path: Path) -> None:
+    assert scopes_by_name(errand(tmp_path)) == {
+        "operator": EVERYTHING,
+        "monitor": {Scope.READ},
+        "runner": {Scope.VAULT},
+        "clerk": frozenset(),
+    }
+
+
+def test_a_stack_that_starts_again_keeps_its_tokens_and_those_that_were_added(
+    tmp_path: Path,
+) -> None:
+    # Given a stack that has started, and a token of a person
+    application = errand(tmp_path)
+    first = tokens_of(application, {})
+    write_tokens(tmp_path, application, first)
+    file = tmp_path / "tokens.jsonl"
+    with edited_tokens(file) as tokens:
+        ada = StoredToken(
+            "ada", token_hash(new_token()), frozenset({Scope.READ}), tokens[0].expires
+        )
+        tokens.append(ada)
+    # When it starts again, and when its secrets were lost
+    again = tokens_of(application, first)
+    write_tokens(tmp_path, application, again)
+    assert again == first
+    assert operator_token({"secrets": again}) == first[token_secret("operator")]
+    lost = tokens_of(application, {})
+    write_tokens(tmp_path, application, lost)
+    # Then ada's token counts still, and of the stack's own the new ones alone
+    kept = {token.sha256 for token in read_tokens(file)}
+    assert kept == {ada.sha256, *map(token_hash, lost.values())}
+
+
+def test_a_file_of_tokens_that_cannot_be_used_stops_the_start(tmp_path: Path) -> None:
+    (tmp_path / "tokens.jsonl").write_text("{")
+    application = errand(tmp_path)
+    with pytest.raises(StackError, match=r"tokens.jsonl cannot be used: line 1: it is no JSON"):
+        write_tokens(tmp_path, application, tokens_of(application, {}))
 
 
 def test_a_fake_gets_the_participants_address_and_the_secret(tmp_path: Path) -> None:

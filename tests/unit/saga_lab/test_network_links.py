@@ -8,6 +8,7 @@ import pytest
 from saga_lab.devstack.options import StackOptions
 from saga_lab.devstack.ports import of_brokers
 from saga_lab.devstack.processes import StackAddresses, declare, selected
+from saga_lab.devstack.tokens import tokens_of
 from tests.application import ORDER, PORTS
 
 BASE = 18000
@@ -26,7 +27,7 @@ def around(linked: bool, brokers: int = 1) -> StackAddresses:
             name: f"postgresql://saga@127.0.0.1:{ports['postgres']}/saga_{name}"
             for name in ORDER.databases
         },
-        secrets={"provider": "p", "carrier": "c"},
+        secrets={"provider": "p", "carrier": "c", **tokens_of(ORDER, {})},
     )
 
 

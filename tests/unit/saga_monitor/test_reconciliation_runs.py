@@ -9,6 +9,7 @@ from saga_monitor.operations.commands import CommandHandler
 from saga_monitor.operations.reads import SagaReader
 from saga_monitor.reconciliation.rules import Rules
 from saga_monitor.reconciliation.run import Reconciler
+from saga_monitor.reconciliation.sources import BookReader
 from sagakit.testing import NOW
 from sagakit.web.app import make_app
 from tests.in_memory_app import ask
@@ -35,7 +36,7 @@ def test_another_reconciliation_is_refused_while_one_runs() -> None:
         cast(SagaReader, reader),
         cast(CommandHandler, None),
         cast(Rules, object()),
-        {},
+        BookReader({}),
         lambda: NOW,
         lambda: NOW,
     )

@@ -10,6 +10,7 @@ from sqlalchemy import exc
 from sagakit.errors import RequestTimedOut
 from sagakit.retry import is_refused, is_transient, retry_transaction
 from sagakit.web.app import RETRY_AFTER_S, make_app
+from sagakit.web.identity.requires import open_to_all
 from tests.in_memory_app import ask
 
 
@@ -78,7 +79,7 @@ def test_the_caller_decides_how_often_a_transient_error_is_tried_again() -> None
 def test_a_request_without_a_database_is_answered_with_503_and_retry_after(
     error: Exception,
 ) -> None:
-    router = APIRouter()
+    router = APIRouter(dependencies=open_to_all("a test"))
 
     @router.get("/orders")
     def orders() -> None:

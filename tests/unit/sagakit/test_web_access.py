@@ -7,13 +7,14 @@ from fastapi import APIRouter
 
 from sagakit.web.access import Access, access_of
 from sagakit.web.app import make_app
+from sagakit.web.identity.requires import open_to_all
 from tests.in_memory_app import ask
 
 LOCAL, OPEN = access_of("127.0.0.1", []), access_of("0.0.0.0", ["Shop.example"])
 
 
 def status(access: Access, host: str, method: str = "GET", **headers: str) -> int:
-    router = APIRouter()
+    router = APIRouter(dependencies=open_to_all("a test"))
     router.add_api_route("/act", lambda: "done", methods=["GET", "POST"])
     given = {"Host": host, **{k.replace("_", "-"): v for k, v in headers.items()}}
     return ask(

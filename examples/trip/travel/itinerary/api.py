@@ -10,7 +10,7 @@ from uuid import uuid4
 from fastapi import APIRouter, HTTPException, Path, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from sagakit import Clock, Command, Event, Receipt, TriggerPort, saga_key
+from sagakit import Clock, Command, Event, Receipt, Scope, TriggerPort, requires, saga_key
 from travel.itinerary.decide import Itinerary, is_open
 from trips import FLOWS
 from trips.events import Stay, StayChangeRequested, TripCancelRequested, TripFacts, TripPlaced
@@ -65,7 +65,9 @@ def routes(clock: Clock) -> Callable[[TriggerPort[Itinerary]], APIRouter]:
     """Return the builder of the routes under `/trips`."""
 
     def build(port: TriggerPort[Itinerary]) -> APIRouter:
-        router = APIRouter(prefix="/trips/{trip_id}", tags=["trips"])
+        router = APIRouter(
+            prefix="/trips/{trip_id}", tags=["trips"], dependencies=requires(Scope.PLACE)
+        )
 
         async def ask(event: Event, trip_id: str, reason: str = "") -> Receipt[Itinerary]:
             label = FLOW.label(FLOW.default_version)
