@@ -161,6 +161,14 @@ INTERVENTIONS = text("""
     FROM intervention i JOIN saga s ON s.saga = i.saga
     WHERE i.status = ANY(:statuses) ORDER BY i.opened_at, i.saga, i.code LIMIT :limit
 """)
+UPDATE_MARKS = text(f"""
+    SELECT known.saga, updated_at,
+           (SELECT count(*) FROM {live_and_history("timeline", "saga")}
+            WHERE known.saga = asked.saga) AS events
+    FROM unnest(CAST(:sagas AS text[])) AS asked (saga)
+    JOIN {live_and_history("saga", "saga, updated_at")} ON known.saga = asked.saga
+""")
+READ_POSITION = text('SELECT coalesce(sum("offset"), 0) FROM stream_offset')
 COUNT_UNREADABLE = text("SELECT count(*) FROM monitor_unreadable")
 
 Row = dict[str, Any]
@@ -321,3 +329,14 @@ def saga_row(row: Row) -> Row:
 
 def _rows(connection: Connection, query: Any, **parameters: Any) -> list[Row]:
     return [dict(row._mapping) for row in connection.execute(query, parameters)]
+
+
+def update_marks(connection: Connection, sagas: Sequence[str]) -> dict[str, Any]:
+    """Return saga key -> a value that changes with each event of the saga that is read."""
+    found = connection.execute(UPDATE_MARKS, {"sagas": [key for key in sagas if is_plain(key)]})
+    return {saga: (updated_at, events) for saga, updated_at, events in found}
+
+
+def read_position(connection: Connection) -> int:
+    """Return a number that changes with each record that is read."""
+    return int(connection.execute(READ_POSITION).scalar_one())
