@@ -69,7 +69,7 @@ def duration(span: timedelta | float | None) -> str:
         return f"{sign}{seconds * 1000:.0f} ms"
     if seconds < 60:
         return f"{sign}{seconds:.3g} s"
-    parts = []
+    parts: list[str] = []
     for unit, size in (*_UNITS, ("s", 1)):
         count, seconds = divmod(seconds, size)
         if count or parts:

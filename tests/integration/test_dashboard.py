@@ -75,7 +75,7 @@ def test_the_root_leads_to_the_overview_and_every_page_is_quiet_and_accessible(
     for path in [*paths, saga_path(ended), saga_path(waiting)]:
         page.goto(f"{running.url}{path}")
         for scheme in ("light", "dark"):
-            page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            page.emulate_media(color_scheme=scheme)
             assert wcag_violations(page) == [], (path, scheme)
 
 
@@ -250,6 +250,7 @@ def test_pages_are_small_and_closed_to_other_sites(running: MonitorProcess) -> N
     files = set(re.findall(r'"(/ui/static/[^"]+)"', answer.text))
     sizes = [len(httpx2.get(f"{running.url}{file}", timeout=PATIENCE_S).content) for file in files]
     assert len(answer.content) + sum(sizes) < 150_000
+
     # And it is not sent again while nothing has changed
     def again() -> int:
         tag = httpx2.get(f"{running.url}/ui/overview", timeout=PATIENCE_S).headers["etag"]

@@ -139,6 +139,19 @@ function submitTravel(form) {
   location.href = "/ui/saga?" + query;
 }
 
+// --- search ---------------------------------------------------------------------------------------
+
+document.addEventListener("input", async (event) => {
+  if (event.target.id !== "query") return;
+  const answer = await fetch("/ui/completions?" + new URLSearchParams({ q: event.target.value }));
+  if (!answer.ok) return;
+  const options = (await answer.json()).map((text) => Object.assign(document.createElement("option"), { value: text }));
+  document.getElementById("completions").replaceChildren(...options);
+});
+document.addEventListener("htmx:after:swap", () => {
+  if (document.querySelector("#live .count")) document.getElementById("wrong")?.replaceChildren();
+});
+
 // --- keys ----------------------------------------------------------------------------------------
 
 const PLACES = { o: "/ui/overview", s: "/ui/sagas", i: "/ui/interventions", u: "/ui/unreadable", f: "/ui/flows" };
