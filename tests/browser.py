@@ -49,7 +49,9 @@ class Visitor:
         page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
         page.on("console", self._note)
         page.on("dialog", lambda dialog: self.complaints.append(f"dialog: {dialog.message}"))
-        page.goto(f"{self.url}{path}")
+        answer = page.goto(f"{self.url}{path}")
+        assert answer is not None
+        assert answer.ok, f"{path}: {answer.status}"
         return page
 
     def _note(self, message: Any) -> None:
