@@ -39,6 +39,8 @@ from saga_monitor.storage import queries
 from saga_monitor.storage.archiver import Archiver
 from saga_monitor.supervision.deadline_watch import DeadlineWatch
 from saga_monitor.supervision.emitter import Emitter
+from saga_monitor.web.routes import ui_routers
+from saga_monitor.web.site import Desk
 from sagakit.contract.loader import load_contract
 from sagakit.flow.platform_events import PLATFORM
 from sagakit.flow.toml_values import MAX_DURATION_S
@@ -208,7 +210,11 @@ class Monitor:
             "topics": self.reader.refused.problem,
             **checks_of(self.engine),
         }
-        routes = (*routers(self.sagas, self.commands, self.backtester), self.reconciler.routes())
+        routes = (
+            *routers(self.sagas, self.commands, self.backtester),
+            self.reconciler.routes(),
+            *ui_routers(Desk(self.sagas, self.commands, self.settings.now)),
+        )
         return make_app(
             "monitor",
             checks,

@@ -7,7 +7,7 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-pytest_plugins = ["tests.stack"]
+pytest_plugins = ["tests.stack", "tests.browser"]
 
 _TESTS = Path(__file__).parent
 _LONGEST_FIRST = ("e2e", "simulation", "integration")

@@ -1,20 +1,16 @@
 """Routes that read sagas: the list, one saga, its evidence, and the sagas related to it."""
 
-from dataclasses import asdict
-from datetime import datetime
 from typing import Any
 
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
-from sqlalchemy import Connection
 
 from saga_monitor.api.answers import Limit, refusal_problem
 from saga_monitor.operations.reads import SagaReader
 from saga_monitor.saga.commands import CommandRefused
 from saga_monitor.saga.evidence import to_json
-from saga_monitor.saga.facts import Saga, event_key
-from saga_monitor.saga.time_travel import Basis, Point
-from saga_monitor.saga.view import SagaView, Status
+from saga_monitor.saga.time_travel import Basis
+from saga_monitor.saga.view import Status
 from saga_monitor.storage import lineage, queries
 from sagakit.identity import is_plain, saga_key
 from sagakit.web.app import problem
@@ -63,8 +59,8 @@ def saga_routes(reader: SagaReader) -> APIRouter:
         """
         try:
             if at is None:
-                return _present_saga(reader, saga_key(flow, saga_id))
-            return _past_saga(reader, saga_key(flow, saga_id), at, basis)
+                return reader.describe(saga_key(flow, saga_id))
+            return reader.describe_at(saga_key(flow, saga_id), at, basis)
         except CommandRefused as refused:
             return refusal_problem(refused)
 
@@ -102,48 +98,3 @@ def _add_lineage_routes(router: APIRouter, reader: SagaReader) -> None:
             except CommandRefused as refused:
                 return refusal_problem(refused)
             return lineage.tree(connection, key)
-
-
-def _present_saga(reader: SagaReader, key: str) -> dict[str, Any]:
-    """Return the answer about a saga as it is. Raises CommandRefused."""
-    with reader.engine.connect() as connection:
-        known, view = reader.load(connection, key)
-        body = _saga_body(connection, known, view, reader.log_time())
-    return {**body, "blocked_by": reader.blocking_causes(view).get(key)}
-
-
-def _past_saga(reader: SagaReader, key: str, at: str, basis: Basis) -> dict[str, Any]:
-    """Return the answer about a saga as it was. Raises CommandRefused."""
-    with reader.engine.connect() as connection:
-        known, view, point = reader.load_at(connection, key, at, basis)
-        body = _saga_body(connection, known, view, reader.log_time(), point)
-    return {**body, "blocked_by": None, "point": point}
-
-
-def _saga_body(
-    connection: Connection,
-    saga: Saga,
-    view: SagaView,
-    log_time: datetime | None,
-    point: Point | None = None,
-) -> dict[str, Any]:
-    timeline = queries.timeline(connection, saga.key)
-    rows = {event_key(row["event_id"], row["type"]): row for row in timeline}
-    types = {fact.id: fact.type for fact in saga.timeline()}
-    shown = asdict(view)
-    when = {point.basis.column: point.at} if point else {}
-    return {
-        "saga": shown.pop("key"),
-        "id": saga.id,
-        **shown,
-        "open_interventions": view.open_interventions,
-        "next_deadline": view.due,
-        "read_through": log_time,
-        "timeline": [
-            {**row, "caused_by": types.get(row["causation"])}
-            for fact in saga.timeline()
-            if (row := rows.get(fact.key))
-        ],
-        "links": lineage.of_saga(connection, saga.key, **when),
-        "history": queries.is_history(connection, saga.key),
-    }

@@ -273,6 +273,10 @@ class Projection:
         with reading(saga.key):
             return interpret(saga, plan)
 
+    def plan_of(self, view: SagaView) -> Plan:
+        """Return the plan by which a saga was interpreted."""
+        return self._plans[view.flow]
+
     def understands(self, record: Record) -> bool:
         """Return True for an event of the contract in a flow version that is known here.
 

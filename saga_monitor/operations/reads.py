@@ -1,6 +1,7 @@
 """Read sagas for people and programs: views, blockers, evidence."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -16,7 +17,7 @@ from saga_monitor.saga.facts import SOURCE, Saga, event_key
 from saga_monitor.saga.time_travel import Basis, MomentToCome, NotKnownThen, Point, saga_at
 from saga_monitor.saga.times import read_time
 from saga_monitor.saga.view import SagaView
-from saga_monitor.storage import queries, store
+from saga_monitor.storage import lineage, queries, store
 from sagakit.errors import UnknownFlow, UnprocessableRecord
 from sagakit.identity import is_plain
 
@@ -91,6 +92,20 @@ class SagaReader:
             raise CommandRefused(404, "not known then", str(error)) from error
         return saga, self._view(saga), point
 
+    def describe(self, key: str) -> dict[str, Any]:
+        """Return all that is shown of a saga as it is. Raises CommandRefused."""
+        with self.engine.connect() as connection:
+            saga, view = self.load(connection, key)
+            body = _body(connection, saga, view, self.log_time())
+        return {**body, "blocked_by": self.blocking_causes(view).get(key)}
+
+    def describe_at(self, key: str, at: str, basis: Basis) -> dict[str, Any]:
+        """Return all that is shown of a saga as it was. Raises CommandRefused."""
+        with self.engine.connect() as connection:
+            saga, view, point = self.load_at(connection, key, at, basis)
+            body = _body(connection, saga, view, self.log_time(), point)
+        return {**body, "blocked_by": None, "point": point}
+
     def blocking_causes(self, *views: SagaView) -> dict[str, Cause]:
         """Return saga key -> what blocks it, for sagas in flight or with an open intervention."""
         return self._probe.causes(views, self.log_time())
@@ -129,6 +144,35 @@ class SagaReader:
             "blocked_by": self.blocking_causes(view).get(key),
             "kept_rows": {SOURCE: own, **self._probe.kept_rows(key)},
         }
+
+
+def _body(
+    connection: Connection,
+    saga: Saga,
+    view: SagaView,
+    log_time: datetime | None,
+    point: Point | None = None,
+) -> dict[str, Any]:
+    timeline = queries.timeline(connection, saga.key)
+    rows = {event_key(row["event_id"], row["type"]): row for row in timeline}
+    types = {fact.id: fact.type for fact in saga.timeline()}
+    shown = asdict(view)
+    when = {point.basis.column: point.at} if point else {}
+    return {
+        "saga": shown.pop("key"),
+        "id": saga.id,
+        **shown,
+        "open_interventions": view.open_interventions,
+        "next_deadline": view.due,
+        "read_through": log_time,
+        "timeline": [
+            {**row, "caused_by": types.get(row["causation"])}
+            for fact in saga.timeline()
+            if (row := rows.get(fact.key))
+        ],
+        "links": lineage.of_saga(connection, saga.key, **when),
+        "history": queries.is_history(connection, saga.key),
+    }
 
 
 def _find_locked(connection: Connection, key: str) -> Saga | None:

@@ -18,14 +18,14 @@ from saga_monitor.storage.tables import live_and_history
 from sagakit.identity import is_plain, saga_key, split_key
 from sagakit.web.admin import blockers_of
 
-_SHOWN = """
+SHOWN = """
     saga, flow, version, status, awaited, next_deadline, started_at, ended_at, updated_at
 """
 # Takes the newest sagas of each status, then the newest of all. Indexes `saga_status` and
 # `saga_history_status` have this order, so no other row is read.
 _LIST = f"""
     SELECT found.* FROM unnest(CAST(:statuses AS text[])) AS wanted (status) CROSS JOIN LATERAL (
-        SELECT {_SHOWN}, pinned FROM {{table}} WHERE {{table}}.status = wanted.status
+        SELECT {SHOWN}, pinned FROM {{table}} WHERE {{table}}.status = wanted.status
         AND (CAST(:flow AS text) IS NULL OR split_part(saga, '/', 1) = :flow)
         ORDER BY updated_at DESC NULLS LAST, saga LIMIT :limit) AS found
     ORDER BY updated_at DESC NULLS LAST, saga LIMIT :limit
@@ -33,7 +33,7 @@ _LIST = f"""
 LIST = text(_LIST.format(table="saga"))
 LIST_HISTORY = text(_LIST.format(table="saga_history"))
 NAMED = text(f"""
-    SELECT {_SHOWN} FROM {live_and_history("saga", _SHOWN)}
+    SELECT {SHOWN} FROM {live_and_history("saga", SHOWN)}
     WHERE saga = ANY(:keys) ORDER BY saga
 """)
 _IN_FLIGHT = "status NOT IN ('completed', 'cancelled')"
@@ -50,9 +50,9 @@ _ENDED_WITH_INTERVENTION = """
 """
 LIST_STUCK = text(f"""
     SELECT * FROM (
-        SELECT {_SHOWN}, pinned FROM saga WHERE {_STUCK}
+        SELECT {SHOWN}, pinned FROM saga WHERE {_STUCK}
         UNION ALL
-        SELECT {_SHOWN}, pinned FROM saga WHERE {_ENDED_WITH_INTERVENTION}) AS found
+        SELECT {SHOWN}, pinned FROM saga WHERE {_ENDED_WITH_INTERVENTION}) AS found
     WHERE (status = ANY(:statuses)) IS TRUE
     AND (CAST(:flow AS text) IS NULL OR split_part(saga, '/', 1) = :flow)
     ORDER BY updated_at DESC NULLS LAST, saga LIMIT :limit
@@ -138,10 +138,10 @@ UNREADABLE = text("""
 # Most overdue first. A saga without a start event, or ended, has no deadline and sorts before all
 # others.
 _BLOCKED = f"""
-    (SELECT {_SHOWN}, facts::text FROM saga WHERE {{wanted}}
+    (SELECT {SHOWN}, facts::text FROM saga WHERE {{wanted}}
      ORDER BY next_deadline NULLS FIRST, saga LIMIT :limit)
     UNION ALL
-    SELECT {_SHOWN}, facts::text FROM saga WHERE {_ENDED_WITH_INTERVENTION}
+    SELECT {SHOWN}, facts::text FROM saga WHERE {_ENDED_WITH_INTERVENTION}
     ORDER BY next_deadline NULLS FIRST, saga LIMIT :limit
 """
 BLOCKED = text(_BLOCKED.format(wanted=_IN_FLIGHT))
@@ -161,6 +161,15 @@ INTERVENTIONS = text("""
     FROM intervention i JOIN saga s ON s.saga = i.saga
     WHERE i.status = ANY(:statuses) ORDER BY i.opened_at, i.saga, i.code LIMIT :limit
 """)
+UPDATE_MARKS = text(f"""
+    SELECT known.saga, updated_at,
+           (SELECT count(*) FROM {live_and_history("timeline", "saga")}
+            WHERE known.saga = asked.saga) AS events
+    FROM unnest(CAST(:sagas AS text[])) AS asked (saga)
+    JOIN {live_and_history("saga", "saga, updated_at")} ON known.saga = asked.saga
+""")
+STORED = text("SELECT saga, facts::text FROM saga WHERE saga = ANY(CAST(:sagas AS text[]))")
+READ_POSITION = text('SELECT coalesce(sum("offset"), 0) FROM stream_offset')
 COUNT_UNREADABLE = text("SELECT count(*) FROM monitor_unreadable")
 
 Row = dict[str, Any]
@@ -321,3 +330,20 @@ def saga_row(row: Row) -> Row:
 
 def _rows(connection: Connection, query: Any, **parameters: Any) -> list[Row]:
     return [dict(row._mapping) for row in connection.execute(query, parameters)]
+
+
+def update_marks(connection: Connection, sagas: Sequence[str]) -> dict[str, Any]:
+    """Return saga key -> a value that changes with each event of the saga that is read."""
+    found = connection.execute(UPDATE_MARKS, {"sagas": [key for key in sagas if is_plain(key)]})
+    return {saga: (updated_at, events) for saga, updated_at, events in found}
+
+
+def read_position(connection: Connection) -> int:
+    """Return a number that changes with each record that is read."""
+    return int(connection.execute(READ_POSITION).scalar_one())
+
+
+def stored(connection: Connection, sagas: Sequence[str]) -> list[StoredSaga]:
+    """Return live sagas by their keys."""
+    found = connection.execute(STORED, {"sagas": [key for key in sagas if is_plain(key)]})
+    return [StoredSaga(saga, facts) for saga, facts in found]

@@ -1,0 +1,36 @@
+"""Collects the routes of the dashboard."""
+
+from fastapi import APIRouter, Response
+
+from saga_monitor.web.live import LiveFeed, live_routes
+from saga_monitor.web.pages.flows import flow_pages
+from saga_monitor.web.pages.interventions import intervention_pages
+from saga_monitor.web.pages.overview import overview_pages
+from saga_monitor.web.pages.saga import saga_pages
+from saga_monitor.web.pages.sagas import sagas_pages
+from saga_monitor.web.site import Desk, Site, see
+
+HOME = "/ui/overview"
+
+
+def ui_routers(desk: Desk) -> list[APIRouter]:
+    """Return the routers of all pages."""
+    site = Site(desk)
+    home = APIRouter(include_in_schema=False)
+
+    @home.get("/")
+    @home.get("/ui")
+    def root() -> Response:
+        """Go to the overview."""
+        return see(HOME)
+
+    return [
+        home,
+        site.assets.routes(),
+        live_routes(LiveFeed(desk.reader.engine)),
+        overview_pages(site),
+        sagas_pages(site),
+        saga_pages(site),
+        intervention_pages(site),
+        flow_pages(site),
+    ]
