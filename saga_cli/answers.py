@@ -14,6 +14,13 @@ class CauseJson(TypedDict):
     until: Time | None
 
 
+class LoginLinkJson(TypedDict):
+    """Holds the answer of `POST /ui/login-links`. expires_at: None where nobody has to log in."""
+
+    path: str
+    expires_at: Time | None
+
+
 class CandidateJson(TypedDict):
     """Holds a row of `GET /candidates`."""
 

@@ -17,7 +17,7 @@ from urllib.parse import quote, urlsplit
 
 import click
 
-from saga_cli.answers import CandidateJson
+from saga_cli.answers import CandidateJson, LoginLinkJson
 from saga_cli.shapes import mismatch
 from saga_lab.devstack.errors import StackError
 from saga_lab.devstack.stack_file import (
@@ -122,6 +122,12 @@ def find_saga(name: str) -> str:
     if len(found) > 1:
         raise click.UsageError(f"{name!r} may be {' or '.join(found)}; name one of them")
     return str(found[0])
+
+
+def dashboard_link() -> str:
+    """Return a link to the dashboard, which logs in a browser once. Raises as `call`."""
+    path: str = ask("POST", "/ui/login-links", LoginLinkJson)["path"]
+    return address(MONITOR) + path
 
 
 def saga_path(key: str, prefix: str = "/sagas") -> str:

@@ -31,6 +31,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "Start Kafka, PostgreSQL, the fakes of the outside world, every service and the monitor.",
     ),
     "down": ("lab.devstack", "Stop everything that `saga up` started."),
+    "ui": ("monitor.ui", "Print a link to the dashboard, which logs in a browser once."),
     "token": ("lab.token", "Make, list and revoke the tokens by which callers log in."),
     "demo": (
         "lab.demo",

@@ -39,8 +39,10 @@ from saga_monitor.storage import queries
 from saga_monitor.storage.archiver import Archiver
 from saga_monitor.supervision.deadline_watch import DeadlineWatch
 from saga_monitor.supervision.emitter import Emitter
+from saga_monitor.web.people import People
+from saga_monitor.web.problem_pages import ProblemPages
 from saga_monitor.web.routes import ui_routers
-from saga_monitor.web.site import Desk
+from saga_monitor.web.site import Desk, Site
 from sagakit.contract.loader import load_contract
 from sagakit.flow.platform_events import PLATFORM
 from sagakit.flow.toml_values import MAX_DURATION_S
@@ -210,20 +212,25 @@ class Monitor:
             "topics": self.reader.refused.problem,
             **checks_of(self.engine),
         }
+        authenticator = self.settings.authenticator(self.settings.now)
+        people = People(self.engine, authenticator)
+        site = Site(Desk(self.sagas, self.commands, self.settings.now))
         routes = (
             *routers(self.sagas, self.commands, self.backtester),
             self.reconciler.routes(),
-            *ui_routers(Desk(self.sagas, self.commands, self.settings.now)),
+            *ui_routers(site, people),
         )
-        return make_app(
+        app = make_app(
             "monitor",
             checks,
             *routes,
             health=health,
             access=self.settings.access,
-            authenticator=self.settings.authenticator(self.settings.now),
+            authenticator=authenticator and authenticator.also(people),
             refusals=self.refusals,
         )
+        app.add_middleware(ProblemPages, site=site)
+        return app
 
     def lifecycle(self, migrated: StartStep) -> Lifecycle:
         """Return the lifecycle of this process; `migrated` waits for the migrations."""

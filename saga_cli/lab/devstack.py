@@ -10,6 +10,7 @@ import click
 from rich.table import Table
 
 from saga_cli.application import application
+from saga_cli.client import MONITOR, dashboard_link
 from saga_cli.output import command_name
 from saga_cli.output import console as wide_console
 from saga_lab.application import check_modules
@@ -112,6 +113,8 @@ def up(
     ready = "already running, all ready" if was_running else "all ready"
     try:
         console.print(_table(stack), f"[green]{ready}", sep="\n")
+        if MONITOR in stack.read()["urls"]:
+            console.print(f"dashboard: {dashboard_link()}", soft_wrap=True, markup=False)
         if detach:
             console.print(f"stop it with: {command_name()} down", style="dim", soft_wrap=True)
             return

@@ -19,7 +19,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB, UUID
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 
 from sagakit.store.rebuild import NOT_REBUILT
 
@@ -164,6 +164,30 @@ recorded_command = Table(
     info=NOT_REBUILT,
 )
 
+
+# People at browsers, and the links by which they log in once. Of what a browser sends, and of what
+# stands in a link, only the hash is kept.
+session = Table(
+    "session",
+    metadata,
+    Column("id", UUID(as_uuid=True), primary_key=True, server_default=text("gen_random_uuid()")),
+    Column("token_hash", Text, nullable=False, unique=True),
+    Column("subject", Text, nullable=False),
+    Column("scopes", ARRAY(Text), nullable=False),
+    Column("address", Text, nullable=False),
+    Column("created_at", _TIME, nullable=False, server_default=func.now()),
+    Column("expires_at", _TIME, nullable=False),
+    info=NOT_REBUILT,
+)
+login_link = Table(
+    "login_link",
+    metadata,
+    Column("code_hash", Text, primary_key=True),
+    Column("subject", Text, nullable=False),
+    Column("scopes", ARRAY(Text), nullable=False),
+    Column("expires_at", _TIME, nullable=False),
+    info=NOT_REBUILT,
+)
 
 PROJECTED = tuple(table for table in metadata.sorted_tables if table.info != NOT_REBUILT)
 """The tables that the projection writes: all that the topics alone restore."""

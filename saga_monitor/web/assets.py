@@ -11,6 +11,8 @@ from pathlib import Path
 
 from fastapi import APIRouter, HTTPException, Response
 
+from sagakit.web.identity.requires import open_to_all
+
 STATIC = Path(__file__).parent / "static"
 FOR_GOOD = "public, max-age=31536000, immutable"
 _SUFFIXES = (".css", ".js", ".svg")
@@ -40,7 +42,9 @@ class Assets:
 
     def routes(self) -> APIRouter:
         """Return the route of the files."""
-        router = APIRouter(include_in_schema=False)
+        router = APIRouter(
+            include_in_schema=False, dependencies=open_to_all("styles and scripts say nothing")
+        )
 
         @router.get("/ui/static/{name}")
         def static(name: str) -> Response:

@@ -17,6 +17,8 @@ from sqlalchemy import Engine, exc
 
 from saga_monitor.storage import queries
 from saga_monitor.web.site import HEADERS
+from sagakit.web.identity.requires import requires
+from sagakit.web.identity.scopes import Scope
 
 log = structlog.get_logger(__name__)
 ANY, ONE = "sagas", "saga:"
@@ -99,7 +101,7 @@ class LiveFeed:
 
 def live_routes(feed: LiveFeed) -> APIRouter:
     """Return the route of the stream: https://html.spec.whatwg.org/multipage/server-sent-events.html."""
-    router = APIRouter(include_in_schema=False)
+    router = APIRouter(include_in_schema=False, dependencies=requires(Scope.READ))
 
     @router.get("/ui/live")
     async def live(

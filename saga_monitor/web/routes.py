@@ -5,18 +5,22 @@ from fastapi import APIRouter, Response
 from saga_monitor.web.live import LiveFeed, live_routes
 from saga_monitor.web.pages.flows import flow_pages
 from saga_monitor.web.pages.interventions import intervention_pages
+from saga_monitor.web.pages.login import login_pages
 from saga_monitor.web.pages.overview import overview_pages
 from saga_monitor.web.pages.saga import saga_pages
 from saga_monitor.web.pages.sagas import sagas_pages
-from saga_monitor.web.site import Desk, Site, see
+from saga_monitor.web.people import People
+from saga_monitor.web.site import Site, see
+from sagakit.web.identity.requires import open_to_all
 
 HOME = "/ui/overview"
 
 
-def ui_routers(desk: Desk) -> list[APIRouter]:
+def ui_routers(site: Site, people: People) -> list[APIRouter]:
     """Return the routers of all pages."""
-    site = Site(desk)
-    home = APIRouter(include_in_schema=False)
+    home = APIRouter(
+        include_in_schema=False, dependencies=open_to_all("it only leads to the overview")
+    )
 
     @home.get("/")
     @home.get("/ui")
@@ -27,7 +31,8 @@ def ui_routers(desk: Desk) -> list[APIRouter]:
     return [
         home,
         site.assets.routes(),
-        live_routes(LiveFeed(desk.reader.engine)),
+        live_routes(LiveFeed(site.desk.reader.engine)),
+        login_pages(site, people),
         overview_pages(site),
         sagas_pages(site),
         saga_pages(site),

@@ -18,7 +18,7 @@ from saga_monitor.operations.commands import CommandHandler
 from saga_monitor.operations.reads import SagaReader
 from saga_monitor.web.assets import Assets
 from saga_monitor.web.text import FILTERS, moment, visible
-from sagakit.web.login import logged_in
+from sagakit.web.identity.scopes import Principal
 
 POLICY = "; ".join(
     (
@@ -106,9 +106,10 @@ class Site:
     def _shared(self, request: Request) -> Mapping[str, Any]:
         """Return what every page shows."""
         read_through = self.desk.reader.log_time()
+        principal: Principal | None = getattr(request.state, "principal", None)
         behind = read_through is None or self.desk.now() - read_through > BEHIND
         return {
-            "user": logged_in(request),
+            "user": principal.subject if principal else None,
             "read_through": read_through,
             "behind": behind,
             "path": request.url.path,

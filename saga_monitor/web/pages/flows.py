@@ -9,11 +9,13 @@ from saga_monitor.web.flow_drawing import Drawing, Labels, draw_flow
 from saga_monitor.web.live import ANY
 from saga_monitor.web.pages.saga import path_of
 from saga_monitor.web.site import Site
+from sagakit.web.identity.requires import requires
+from sagakit.web.identity.scopes import Scope
 
 
 def flow_pages(site: Site) -> APIRouter:
     """Return the route of the flows."""
-    router = APIRouter(include_in_schema=False)
+    router = APIRouter(include_in_schema=False, dependencies=requires(Scope.READ))
     reader = site.desk.reader
 
     @router.get("/ui/flows")

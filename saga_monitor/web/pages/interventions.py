@@ -7,6 +7,8 @@ from saga_monitor.storage import queries
 from saga_monitor.web.live import ANY
 from saga_monitor.web.pages.saga import path_of
 from saga_monitor.web.site import Site
+from sagakit.web.identity.requires import requires
+from sagakit.web.identity.scopes import Scope
 
 ROWS = 500
 OPEN = ("open", "claimed")
@@ -14,7 +16,7 @@ OPEN = ("open", "claimed")
 
 def intervention_pages(site: Site) -> APIRouter:
     """Return the routes of both pages."""
-    router = APIRouter(include_in_schema=False)
+    router = APIRouter(include_in_schema=False, dependencies=requires(Scope.READ))
     reader = site.desk.reader
 
     @router.get("/ui/interventions")

@@ -13,6 +13,8 @@ from saga_monitor.storage import queries
 from saga_monitor.web.live import ANY
 from saga_monitor.web.pages.saga import path_of
 from saga_monitor.web.site import Site
+from sagakit.web.identity.requires import requires
+from sagakit.web.identity.scopes import Scope
 
 STUCK = 200
 """So many stuck sagas are asked about; of more, the most overdue."""
@@ -22,7 +24,7 @@ MANY = 1000
 
 def overview_pages(site: Site) -> APIRouter:
     """Return the route of the overview."""
-    router = APIRouter(include_in_schema=False)
+    router = APIRouter(include_in_schema=False, dependencies=requires(Scope.READ))
     reader = site.desk.reader
 
     @router.get("/ui/overview")

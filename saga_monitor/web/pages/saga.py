@@ -22,7 +22,9 @@ from saga_monitor.web.site import Site, see
 from saga_monitor.web.text import duration
 from saga_monitor.web.timeline_drawing import draw_timeline
 from sagakit.identity import MAX_SAGA_KEY_CHARS
-from sagakit.web.login import LoggedIn, actor_of
+from sagakit.web.identity.requires import requires
+from sagakit.web.identity.scopes import Scope
+from sagakit.web.login import Subject, actor_of
 
 EVENTS_A_PAGE = 100
 REMEDIES = {
@@ -39,11 +41,11 @@ def saga_pages(site: Site) -> APIRouter:
     router = APIRouter(include_in_schema=False)
     reader = site.desk.reader
 
-    @router.post("/ui/commands/{command}")
+    @router.post("/ui/commands/{command}", dependencies=requires(Scope.DECIDE))
     def give(
         request: Request,
         command: str,
-        user: LoggedIn,
+        user: Subject,
         saga: Annotated[str, Form()],
         reason: Annotated[str, Form()] = "",
         actor: Annotated[str, Form()] = "",
@@ -73,7 +75,7 @@ def saga_pages(site: Site) -> APIRouter:
             return site.problem(request, refused.status, refused.title.capitalize(), detail)
         return see(f"{path_of(saga)}&{urlencode({'given': f'{kind.title}: {accepted.event}'})}")
 
-    @router.get("/ui/saga")
+    @router.get("/ui/saga", dependencies=requires(Scope.READ))
     def saga_page(
         request: Request,
         key: Annotated[str, Query(max_length=MAX_SAGA_KEY_CHARS)],

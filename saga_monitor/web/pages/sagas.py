@@ -16,6 +16,8 @@ from saga_monitor.saga.search import FIELDS, QueryError, complete
 from saga_monitor.web.live import ANY
 from saga_monitor.web.pages.saga import path_of
 from saga_monitor.web.site import HEADERS, Site, see
+from sagakit.web.identity.requires import requires
+from sagakit.web.identity.scopes import Scope
 
 ROWS = 50
 MOST_EXPORTED = 100_000
@@ -35,7 +37,7 @@ SavedText = Annotated[str, Query(max_length=MAX_QUERY)]
 
 def sagas_pages(site: Site) -> APIRouter:
     """Return the routes of the list."""
-    router = APIRouter(include_in_schema=False)
+    router = APIRouter(include_in_schema=False, dependencies=requires(Scope.READ))
     finder = SagaSearch(site.desk.reader)
 
     @router.get("/ui/sagas")

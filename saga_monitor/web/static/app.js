@@ -34,6 +34,7 @@ function showTimes() {
 // --- live ----------------------------------------------------------------------------------------
 
 let missed = false;
+let refreshing = false;
 
 function isBusy() {
   const focused = document.activeElement;
@@ -43,17 +44,27 @@ function isBusy() {
 
 async function refresh() {
   if (!topic || document.hidden) return;
-  if (isBusy()) {
-    missed = true;
-    showState("Changed; shown when you are done");
-    return;
-  }
+  if (isBusy()) return wait();
   missed = false;
+  refreshing = true;
   const open = [...document.querySelectorAll("#live details[open][id]")].map((element) => element.id);
   await htmx.ajax("GET", location.href, { target: "#live", select: "#live", swap: "outerMorph" });
+  refreshing = false;
   for (const id of open) document.getElementById(id)?.setAttribute("open", "");
-  showState("Live");
+  if (!missed) showState("Live");
 }
+
+function wait() {
+  missed = true;
+  showState("Changed; shown when you are done");
+}
+
+// Somebody may have begun to type while the answer was on its way.
+document.addEventListener("htmx:before:swap", (event) => {
+  if (!refreshing || !isBusy()) return;
+  event.preventDefault();
+  wait();
+});
 
 function showState(text) {
   const element = document.getElementById("live-state");

@@ -56,6 +56,10 @@ class Authenticator:
     def __init__(self, ways: Sequence[LoginWay]) -> None:
         self._ways = ways
 
+    def also(self, way: LoginWay) -> "Authenticator":
+        """Return the same with one way more, which is tried first."""
+        return Authenticator((way, *self._ways))
+
     async def principal(self, request: Request) -> Principal:
         """Return the sender. Raises NotLoggedIn, ReservedSubject and LoginUnavailable."""
         bearer = bearer_of(request)
