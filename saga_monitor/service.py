@@ -42,7 +42,7 @@ from saga_monitor.supervision.emitter import Emitter
 from saga_monitor.web.people import People
 from saga_monitor.web.problem_pages import ProblemPages
 from saga_monitor.web.routes import ui_routers
-from saga_monitor.web.site import Desk, Site
+from saga_monitor.web.site import SiteOperations, Website
 from sagakit.contract.loader import load_contract
 from sagakit.flow.platform_events import PLATFORM
 from sagakit.flow.toml_values import MAX_DURATION_S
@@ -127,8 +127,7 @@ class Monitor:
         self.meter = Meter(self.engine, lambda: self.position, settings.now)
         ignored = metrics.count_foreign("monitor")
         self.projection = Projection(self.engine, codec, flows, self.meter.count_commit, ignored)
-        broker, topics = LogEnds(servers), contract.topics
-        self._broker, self._topics = broker, topics
+        self._broker, self._topics = broker, topics = LogEnds(servers), contract.topics
         self._ticks = Publisher(servers, f"{settings.instance_id}-clock")
         self.reader = StreamReader(
             settings,
@@ -214,7 +213,7 @@ class Monitor:
         }
         authenticator = self.settings.authenticator(self.settings.now)
         people = People(self.engine, authenticator)
-        site = Site(Desk(self.sagas, self.commands, self.settings.now))
+        site = Website(SiteOperations(self.sagas, self.commands, self.settings.now))
         routes = (
             *routers(self.sagas, self.commands, self.backtester),
             self.reconciler.routes(),

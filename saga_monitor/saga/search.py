@@ -1,4 +1,4 @@
-"""Read a person's query for sagas, such as `flow:order status:undoing age>2h o-17`. Pure.
+"""Read a person's query for sagas, such as `flow:errand status:undoing age>2h e-17`. Pure.
 
 A query is terms separated by spaces, and a saga has to fit each of them. A term is `field:value`,
 `field:one,other`, `field>value` or `field<value`, with `-` before it for those that do not fit; any
@@ -24,7 +24,7 @@ _TERM = re.compile(r"(?P<not>-?)(?P<field>[a-z]+)(?P<operator>:|>=|<=|>|<)(?P<va
 
 
 class Value(Enum):
-    """What a field is compared with."""
+    """Names what a field is compared with."""
 
     NAME = auto()
     FLOW = auto()

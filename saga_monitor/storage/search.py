@@ -43,7 +43,7 @@ _COLUMNS = {
 }
 _SUMS = {"amount": "b.added", "held": "b.added - b.removed"}
 _OPPOSITE = {">": "<", "<": ">", ">=": "<=", "<=": ">="}
-_ORDER = "updated_at DESC NULLS LAST, saga"
+_NEWEST_FIRST = "updated_at DESC NULLS LAST, saga"
 Place = tuple[datetime | None, str]
 """Where a page ends: the time of the last row's newest event, and its saga key."""
 
@@ -189,10 +189,10 @@ def search(
             CROSS JOIN LATERAL (
                 SELECT {SHOWN}, pinned FROM {where.source} s
                 WHERE s.status = wanted.status AND {every} AND {rest}
-                ORDER BY {_ORDER} LIMIT :limit) AS found
+                ORDER BY {_NEWEST_FIRST} LIMIT :limit) AS found
         """
     connection.execute(text(f"SET LOCAL statement_timeout = {TIMEOUT_MS}"))
-    rows = connection.execute(text(f"{page} ORDER BY {_ORDER} LIMIT :limit"), parameters)
+    rows = connection.execute(text(f"{page} ORDER BY {_NEWEST_FIRST} LIMIT :limit"), parameters)
     found = [saga_row(dict(row._mapping)) for row in rows]
     counted = text(f"SELECT count(*) FROM (SELECT 1 {few} LIMIT :most) AS counted")
     return found, int(connection.execute(counted, parameters).scalar_one())

@@ -63,7 +63,7 @@ class Drawing:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What is said of a step in a drawing; see `Box`."""
+    """Says something of a step in a drawing; see `Box`."""
 
     status: str = "idle"
     lines: Sequence[str] = ()
@@ -73,14 +73,14 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
-class Labels:
-    """What is said in a drawing: a mark for each step, and a label for the lines to a step."""
+class DrawingLabels:
+    """Says things in a drawing: a mark for each step, and a label for the lines to a step."""
 
     marks: Mapping[str, Mark] = field(default_factory=dict)
     before: Mapping[str, str] = field(default_factory=dict)
 
 
-def draw_flow(plan: Plan, labels: Labels) -> Drawing:
+def draw_flow(plan: Plan, labels: DrawingLabels) -> Drawing:
     """Return the drawing of a flow version."""
     deepest = max((len(place) for place in plan.places), default=1)
     height = deepest * HEIGHT + (deepest - 1) * GAP_Y + 2 * MARGIN
@@ -134,7 +134,7 @@ def _box(
     )
 
 
-def saga_labels(body: Mapping[str, Any], overdue: bool) -> Labels:
+def saga_labels(body: Mapping[str, Any], overdue: bool) -> DrawingLabels:
     """Return what is said of each step of a saga. body: see `SagaReader.describe`."""
     awaited = {item["step"]: item for item in body["awaited"]}
     marks = {}
@@ -146,4 +146,4 @@ def saga_labels(body: Mapping[str, Any], overdue: bool) -> Labels:
         marks[step["name"]] = Mark(
             step["status"], lines, ghost=item is not None, overdue=overdue and item is not None
         )
-    return Labels(marks)
+    return DrawingLabels(marks)

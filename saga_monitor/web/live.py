@@ -76,8 +76,8 @@ class LiveFeed:
                 changed.add(ANY)
                 due = False
             for queue, asked in self._streams.items():
-                if told := sorted(changed & asked):
-                    queue.put_nowait(told)
+                if news := sorted(changed & asked):
+                    queue.put_nowait(news)
                 elif turn % ALIVE_EVERY == 0:
                     queue.put_nowait([])
         self._marks = {}

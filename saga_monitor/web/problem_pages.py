@@ -8,7 +8,7 @@ import orjson
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from saga_monitor.web.site import Site, see
+from saga_monitor.web.site import Website, see
 
 PROBLEM = b"application/problem+json"
 
@@ -16,7 +16,7 @@ PROBLEM = b"application/problem+json"
 class ProblemPages:
     """Middleware for pages: nobody logged in leads to the log-in, any other problem is a page."""
 
-    def __init__(self, app: ASGIApp, site: Site) -> None:
+    def __init__(self, app: ASGIApp, site: Website) -> None:
         self._app, self._site = app, site
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -10,13 +10,13 @@ from saga_monitor.web.pages.overview import overview_pages
 from saga_monitor.web.pages.saga import saga_pages
 from saga_monitor.web.pages.sagas import sagas_pages
 from saga_monitor.web.people import People
-from saga_monitor.web.site import Site, see
+from saga_monitor.web.site import Website, see
 from sagakit.web.identity.requires import open_to_all
 
 HOME = "/ui/overview"
 
 
-def ui_routers(site: Site, people: People) -> list[APIRouter]:
+def ui_routers(site: Website, people: People) -> list[APIRouter]:
     """Return the routers of all pages."""
     home = APIRouter(
         include_in_schema=False, dependencies=open_to_all("it only leads to the overview")
@@ -31,7 +31,7 @@ def ui_routers(site: Site, people: People) -> list[APIRouter]:
     return [
         home,
         site.assets.routes(),
-        live_routes(LiveFeed(site.desk.reader.engine)),
+        live_routes(LiveFeed(site.operations.reader.engine)),
         login_pages(site, people),
         overview_pages(site),
         sagas_pages(site),

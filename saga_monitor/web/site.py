@@ -55,19 +55,19 @@ NAVIGATION = (
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
-    """What pages read and do: sagas, commands on them, and the time."""
+class SiteOperations:
+    """Holds what pages use: sagas, commands on them, and the time."""
 
     reader: SagaReader
     commands: CommandHandler
     now: Callable[[], datetime]
 
 
-class Site:
+class Website:
     """Renders the templates of this package."""
 
-    def __init__(self, desk: Desk) -> None:
-        self.desk, self.assets = desk, Assets()
+    def __init__(self, operations: SiteOperations) -> None:
+        self.operations, self.assets = operations, Assets()
         self._environment = Environment(
             loader=PackageLoader(__package__),
             autoescape=True,
@@ -105,9 +105,9 @@ class Site:
 
     def _shared(self, request: Request) -> Mapping[str, Any]:
         """Return what every page shows."""
-        read_through = self.desk.reader.log_time()
+        read_through = self.operations.reader.log_time()
         principal: Principal | None = getattr(request.state, "principal", None)
-        behind = read_through is None or self.desk.now() - read_through > BEHIND
+        behind = read_through is None or self.operations.now() - read_through > BEHIND
         return {
             "user": principal.subject if principal else None,
             "read_through": read_through,

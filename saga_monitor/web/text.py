@@ -1,4 +1,4 @@
-"""What templates do with texts and times. Pure.
+"""Formats texts and times for templates. Pure.
 
 A text of somebody else may hold characters that nobody sees, or that turn the text around it. Each
 of these is shown by its code point, so it is seen and does nothing.

@@ -16,7 +16,7 @@ _TICKS = 5
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """What took from one event to the next, in a lane."""
+    """Shows how long it took from one event to the next, in a lane."""
 
     lane: int
     x: float
@@ -36,7 +36,7 @@ class Dot:
 
 
 @dataclass(frozen=True, slots=True)
-class Tick:
+class AxisTick:
     """A mark of the time axis."""
 
     x: float
@@ -50,7 +50,7 @@ class Chart:
     lanes: Sequence[str]
     bars: Sequence[Bar]
     dots: Sequence[Dot]
-    ticks: Sequence[Tick]
+    ticks: Sequence[AxisTick]
     width: int
     height: int
     hidden: int = 0
@@ -111,7 +111,7 @@ def draw_timeline(
     ]
     height = TOP + len(lanes) * LANE + BOTTOM
     ticks = [
-        Tick(scale.x(moment), text_of(moment - begin))
+        AxisTick(scale.x(moment), text_of(moment - begin))
         for step in range(_TICKS + 1)
         if (moment := scale.begin + (scale.end - scale.begin) * step / _TICKS)
     ]

@@ -232,8 +232,7 @@ class ServiceProcess(Generic[S]):
         self.rows = BackupGuard(
             settings.bootstrap_servers, participant.name, topics, codec, self.engine
         )
-        self.refusals = RefusalAudit(self.engine)
-        redrive = self.handler.redrive
+        redrive, self.refusals = self.handler.redrive, RefusalAudit(self.engine)
         self.auto_redrive = AutoRedrive(self.engine, codec, self.handler.router, redrive)
         self.loop = ConsumerLoop(
             self.bus,

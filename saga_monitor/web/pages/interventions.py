@@ -6,7 +6,7 @@ from saga_monitor.saga.interventions import InterventionStatus
 from saga_monitor.storage import queries
 from saga_monitor.web.live import ANY
 from saga_monitor.web.pages.saga import path_of
-from saga_monitor.web.site import Site
+from saga_monitor.web.site import Website
 from sagakit.web.identity.requires import requires
 from sagakit.web.identity.scopes import Scope
 
@@ -14,10 +14,10 @@ ROWS = 500
 OPEN = ("open", "claimed")
 
 
-def intervention_pages(site: Site) -> APIRouter:
+def intervention_pages(site: Website) -> APIRouter:
     """Return the routes of both pages."""
     router = APIRouter(include_in_schema=False, dependencies=requires(Scope.READ))
-    reader = site.desk.reader
+    reader = site.operations.reader
 
     @router.get("/ui/interventions")
     def interventions(request: Request, status: str = "") -> Response:

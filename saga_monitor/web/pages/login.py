@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 
 from saga_monitor.storage import sessions
 from saga_monitor.web.people import COOKIE, People
-from saga_monitor.web.site import HEADERS, Site, see
+from saga_monitor.web.site import HEADERS, Website, see
 from sagakit.web.identity.audit import note_action
 from sagakit.web.identity.authenticator import NotLoggedIn
 from sagakit.web.identity.requires import open_to_all, requires
@@ -24,7 +24,7 @@ USED = "This link was used, or is older than ten minutes."
 Text = Annotated[str, Form(max_length=5000)]
 
 
-def login_pages(site: Site, people: People) -> APIRouter:
+def login_pages(site: Website, people: People) -> APIRouter:
     """Return the routes of logging in and out."""
     router = APIRouter(include_in_schema=False)
     open_ = open_to_all("people log in here")
@@ -68,7 +68,7 @@ def login_pages(site: Site, people: People) -> APIRouter:
     return router
 
 
-def _add_own_routes(router: APIRouter, site: Site, people: People) -> None:
+def _add_own_routes(router: APIRouter, site: Website, people: People) -> None:
     """Add the routes of somebody who is logged in."""
     read = requires(Scope.READ)
 
@@ -120,7 +120,7 @@ def _add_own_routes(router: APIRouter, site: Site, people: People) -> None:
 
 
 def _page(
-    site: Site,
+    site: Website,
     request: Request,
     code: str,
     known: Principal | None,

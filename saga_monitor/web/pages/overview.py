@@ -12,7 +12,7 @@ from saga_monitor.saga.view import ENDED
 from saga_monitor.storage import queries
 from saga_monitor.web.live import ANY
 from saga_monitor.web.pages.saga import path_of
-from saga_monitor.web.site import Site
+from saga_monitor.web.site import Website
 from sagakit.web.identity.requires import requires
 from sagakit.web.identity.scopes import Scope
 
@@ -22,10 +22,10 @@ OPEN = (InterventionStatus.OPEN, InterventionStatus.CLAIMED)
 MANY = 1000
 
 
-def overview_pages(site: Site) -> APIRouter:
+def overview_pages(site: Website) -> APIRouter:
     """Return the route of the overview."""
     router = APIRouter(include_in_schema=False, dependencies=requires(Scope.READ))
-    reader = site.desk.reader
+    reader = site.operations.reader
 
     @router.get("/ui/overview")
     def overview(request: Request) -> Response:

@@ -18,7 +18,7 @@ from saga_monitor.saga.offered_commands import (
 from saga_monitor.saga.time_travel import Basis
 from saga_monitor.saga.view import SagaView
 from saga_monitor.web.flow_drawing import draw_flow, saga_labels
-from saga_monitor.web.site import Site, see
+from saga_monitor.web.site import Website, see
 from saga_monitor.web.text import duration
 from saga_monitor.web.timeline_drawing import draw_timeline
 from sagakit.identity import MAX_SAGA_KEY_CHARS
@@ -36,44 +36,12 @@ REMEDIES = {
 _OWN_FIELDS = ("actor", "reason")
 
 
-def saga_pages(site: Site) -> APIRouter:
+def saga_pages(site: Website) -> APIRouter:
     """Return the routes of a saga's page."""
     router = APIRouter(include_in_schema=False)
-    reader = site.desk.reader
+    reader = site.operations.reader
 
-    @router.post("/ui/commands/{command}", dependencies=requires(Scope.DECIDE))
-    def give(
-        request: Request,
-        command: str,
-        user: Subject,
-        saga: Annotated[str, Form()],
-        reason: Annotated[str, Form()] = "",
-        actor: Annotated[str, Form()] = "",
-        step: Annotated[str | None, Form()] = None,
-        code: Annotated[str | None, Form()] = None,
-        taken_from: Annotated[str | None, Form()] = None,
-    ) -> Response:
-        """Give a command, then show the saga again."""
-        kind = COMMANDS.get(command)
-        if kind is None:
-            return site.problem(request, 404, "No such command", f"{command} is not known.")
-        fields = {"step": step, "code": code or None, "taken_from": taken_from or None}
-        own = {"actor": actor_of(actor, user), "reason": reason}
-        given = {name: value for name, value in {**fields, **own}.items() if value is not None}
-        try:
-            body = kind.filled(saga, given)
-            accepted = site.desk.commands.accept(
-                saga, lambda known, view: kind.decide(body, known, view)
-            )
-        except ValidationError as error:
-            wrong = error.errors()[0]
-            where = ".".join(str(part) for part in wrong["loc"])
-            detail = f"{where}: {wrong['msg']}. Go back and correct it; nothing has happened."
-            return site.problem(request, 422, "Not valid", detail)
-        except CommandRefused as refused:
-            detail = f"{refused.detail}. Nothing has happened."
-            return site.problem(request, refused.status, refused.title.capitalize(), detail)
-        return see(f"{path_of(saga)}&{urlencode({'given': f'{kind.title}: {accepted.event}'})}")
+    _add_commands(router, site)
 
     @router.get("/ui/saga", dependencies=requires(Scope.READ))
     def saga_page(
@@ -99,7 +67,7 @@ def saga_pages(site: Site) -> APIRouter:
         pages = max(1, -(-len(events) // EVENTS_A_PAGE))
         number = min(page or pages, pages)
         first = (number - 1) * EVENTS_A_PAGE
-        now = max(site.desk.now(), events[-1]["at"]) if events else site.desk.now()
+        now = max(site.operations.now(), events[-1]["at"]) if events else site.operations.now()
         ended = body["ended_at"] is not None or at is not None
         every = [*offered, *(one for found in on_case.values() for one in found)]
         return site.page(
@@ -129,6 +97,44 @@ def saga_pages(site: Site) -> APIRouter:
     return router
 
 
+def _add_commands(router: APIRouter, site: Website) -> None:
+    """Add the route of the forms that give commands."""
+
+    @router.post("/ui/commands/{command}", dependencies=requires(Scope.DECIDE))
+    def give(
+        request: Request,
+        command: str,
+        user: Subject,
+        saga: Annotated[str, Form()],
+        reason: Annotated[str, Form()] = "",
+        actor: Annotated[str, Form()] = "",
+        step: Annotated[str | None, Form()] = None,
+        code: Annotated[str | None, Form()] = None,
+        taken_from: Annotated[str | None, Form()] = None,
+    ) -> Response:
+        """Give a command, then show the saga again."""
+        kind = COMMANDS.get(command)
+        if kind is None:
+            return site.problem(request, 404, "No such command", f"{command} is not known.")
+        fields = {"step": step, "code": code or None, "taken_from": taken_from or None}
+        own = {"actor": actor_of(actor, user), "reason": reason}
+        given = {name: value for name, value in {**fields, **own}.items() if value is not None}
+        try:
+            body = kind.filled(saga, given)
+            accepted = site.operations.commands.accept(
+                saga, lambda known, view: kind.decide(body, known, view)
+            )
+        except ValidationError as error:
+            wrong = error.errors()[0]
+            where = ".".join(str(part) for part in wrong["loc"])
+            detail = f"{where}: {wrong['msg']}. Go back and correct it; nothing has happened."
+            return site.problem(request, 422, "Not valid", detail)
+        except CommandRefused as refused:
+            detail = f"{refused.detail}. Nothing has happened."
+            return site.problem(request, refused.status, refused.title.capitalize(), detail)
+        return see(f"{path_of(saga)}&{urlencode({'given': f'{kind.title}: {accepted.event}'})}")
+
+
 def path_of(saga: str) -> str:
     """Return the path of a saga's page."""
     return f"/ui/saga?key={quote(saga, safe='/')}"
@@ -142,16 +148,16 @@ def copied(offered: OfferedCommand, saga: str) -> str:
     return shlex.join(words) + " --reason '…'"
 
 
-def _refused(site: Site, request: Request, key: str, refused: CommandRefused) -> Response:
+def _refused(site: Website, request: Request, key: str, refused: CommandRefused) -> Response:
     detail = refused.detail
     if refused.status == 404:
-        flows = ", ".join(sorted(flow.name for flow in site.desk.reader.projection.flows))
+        flows = ", ".join(sorted(flow.name for flow in site.operations.reader.projection.flows))
         detail = f"{detail}. The flows here are {flows}; the id may belong to another one."
     return site.problem(request, refused.status, refused.title.capitalize(), detail)
 
 
-def _labels(site: Site, body: Mapping[str, Any], view: SagaView) -> Any:
-    log_time = site.desk.reader.log_time()
+def _labels(site: Website, body: Mapping[str, Any], view: SagaView) -> Any:
+    log_time = site.operations.reader.log_time()
     overdue = bool(log_time and view.due and view.due < log_time)
     return saga_labels(body, overdue)
 

@@ -15,7 +15,7 @@ from saga_monitor.saga.commands import CommandRefused
 from saga_monitor.saga.search import FIELDS, QueryError, complete
 from saga_monitor.web.live import ANY
 from saga_monitor.web.pages.saga import path_of
-from saga_monitor.web.site import HEADERS, Site, see
+from saga_monitor.web.site import HEADERS, Website, see
 from sagakit.web.identity.requires import requires
 from sagakit.web.identity.scopes import Scope
 
@@ -35,10 +35,10 @@ MAX_QUERY = 500
 SavedText = Annotated[str, Query(max_length=MAX_QUERY)]
 
 
-def sagas_pages(site: Site) -> APIRouter:
+def sagas_pages(site: Website) -> APIRouter:
     """Return the routes of the list."""
     router = APIRouter(include_in_schema=False, dependencies=requires(Scope.READ))
-    finder = SagaSearch(site.desk.reader)
+    finder = SagaSearch(site.operations.reader)
 
     @router.get("/ui/sagas")
     def sagas(
@@ -46,6 +46,7 @@ def sagas_pages(site: Site) -> APIRouter:
     ) -> Response:
         """List what a query finds, the newest event first."""
         shown: dict[str, Any] = {"here": "sagas", "query": q, "history": history, "fields": FIELDS}
+        shown["flows"] = finder.flows
         try:
             page = finder.page(q, ROWS, read_place(after), history=history)
         except QueryError as error:
@@ -83,6 +84,13 @@ def sagas_pages(site: Site) -> APIRouter:
         """Return what a query may go on as."""
         return JSONResponse(complete(q, finder.flows, finder.steps)[:20], headers=HEADERS)
 
+    _add_export(router, site, finder)
+    return router
+
+
+def _add_export(router: APIRouter, site: Website, finder: SagaSearch) -> None:
+    """Add the route of what a query finds as a file."""
+
     @router.get("/ui/sagas.{kind}")
     def export(request: Request, kind: str, q: SavedText = "", history: bool = False) -> Response:
         """Return all that a query finds as CSV or JSON lines."""
@@ -98,8 +106,6 @@ def sagas_pages(site: Site) -> APIRouter:
             return StreamingResponse(_csv(rows), media_type="text/csv", headers=headers)
         lines = (orjson.dumps({c: row[c] for c in COLUMNS}) + b"\n" for row in rows)
         return StreamingResponse(lines, media_type="application/x-ndjson", headers=headers)
-
-    return router
 
 
 def _names_one(request: Request, written: str, page: SearchPage) -> bool:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from saga_monitor.saga.flow_plan import Plan
-from saga_monitor.web.flow_drawing import Labels, Mark, draw_flow, saga_labels
+from saga_monitor.web.flow_drawing import DrawingLabels, Mark, draw_flow, saga_labels
 from saga_monitor.web.text import duration
 from saga_monitor.web.timeline_drawing import MAX_EVENTS, draw_timeline
 from tests.histories import FLOW, after
@@ -22,7 +22,7 @@ def event(number: int, source: str, at_s: float, cause: int | None = None) -> di
 
 def test_parallel_steps_stand_below_each_other_and_places_side_by_side() -> None:
     # When the version with fraud beside inventory is drawn
-    drawing = draw_flow(Plan.of(FLOW, 3), Labels())
+    drawing = draw_flow(Plan.of(FLOW, 3), DrawingLabels())
     # Then both have one column, and no two boxes lie on each other
     place = {box.name: (box.x, box.y) for box in drawing.boxes}
     assert place["inventory"][0] == place["fraud"][0]
@@ -96,7 +96,7 @@ def test_events_of_one_moment_and_no_event_are_drawn_too() -> None:
 
 
 def test_a_mark_may_say_more_of_a_step() -> None:
-    labels = Labels({"payment": Mark(lines=["7 in flight"])}, {"payment": "p95 2 s"})
+    labels = DrawingLabels({"payment": Mark(lines=["7 in flight"])}, {"payment": "p95 2 s"})
     drawing = draw_flow(Plan.of(FLOW, 1), labels)
     assert next(b for b in drawing.boxes if b.name == "payment").lines == ["7 in flight"]
     assert [edge.label for edge in drawing.edges] == ["p95 2 s", "", ""]
