@@ -42,7 +42,7 @@ def measure(
     fakes = testbed.outside
     meter, outside = Meter(testbed, fakes), Meter(testbed, only=fakes)
     begun = time.perf_counter()
-    sent_at = asyncio.run(_post(f"{testbed.url('order')}/orders", orders, rate))
+    sent_at = asyncio.run(_post(testbed, orders, rate))
     wait()
     seconds = time.perf_counter() - begun
     cpu, memory = meter.read(len(orders))
@@ -82,9 +82,12 @@ def _confirmed_at(mail_url: str, wanted: Set[str]) -> Mapping[str, float]:
         time.sleep(POLL_S)
 
 
-async def _post(url: str, orders: Sequence[ShopOrder], rate: float | None) -> dict[str, float]:
+async def _post(
+    testbed: Testbed, orders: Sequence[ShopOrder], rate: float | None
+) -> dict[str, float]:
     """Place orders at once, or `rate` a second. Return order id -> the Unix time of its request."""
     sent_at: dict[str, float] = {}
+    url = f"{testbed.url('order')}/orders"
 
     async def place(order: ShopOrder, after_s: float) -> None:
         body = {**order.facts.to_dict(), "order_id": order.order_id, "flow": order.flow}
@@ -97,6 +100,7 @@ async def _post(url: str, orders: Sequence[ShopOrder], rate: float | None) -> di
 
     async with (
         aiohttp.ClientSession(
+            headers=testbed.headers,
             connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS),
             timeout=aiohttp.ClientTimeout(total=None, sock_read=STALL_S),
         ) as client,

@@ -110,7 +110,8 @@ class PlatformDeployment:
                 "reason": "stock",
                 "id": f"{orders[0].order_id}:{sku}",
             }
-            httpx2.post(f"{self.testbed.url('inventory')}/stock", json=body).raise_for_status()
+            url, headers = f"{self.testbed.url('inventory')}/stock", self.testbed.headers
+            httpx2.post(url, json=body, headers=headers).raise_for_status()
         return [_row(self._codec, order, number) for number, order in enumerate(orders)]
 
     def _monitor(self) -> psycopg.Connection:

@@ -21,6 +21,8 @@ from saga_lab.devstack.options import StackOptions
 from saga_lab.devstack.ports import free_ports
 from saga_lab.devstack.readiness import Probe, ProcessInfo, await_ready
 from saga_lab.devstack.stack import Stack
+from saga_lab.devstack.stack_file import operator_token
+from sagakit.shared_secret import bearer_header
 
 ROOT = Path(__file__).parent.parent
 READY_S, STOP_S = 180.0, 30.0
@@ -72,6 +74,11 @@ class Testbed:
     def secret(self, name: str) -> str:
         """Return a secret of the stack: of a fake whose webhooks it signs, or of a service."""
         return str(self._content["secrets"][name])
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Return the headers by which the benchmark logs in to services."""
+        return bearer_header(operator_token(self._content))
 
     @property
     def outside(self) -> Sequence[str]:

@@ -1,7 +1,7 @@
-"""Makes the screenshots of the documentation: `python -m tests.screenshots`, beside a running stack.
+"""Makes the screenshots of the documentation: `python -m tests.screenshots SAGA`.
 
-It opens the dashboard of the home's stack as `saga ui` does, and writes `docs/images/*.png`, each in
-light and in dark. Look at them before you commit them.
+It opens the dashboard of the home's running stack as `saga ui` does, and writes
+`docs/images/*.png`, each in light and in dark. Look at them before you commit them.
 """
 
 from pathlib import Path

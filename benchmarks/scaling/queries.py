@@ -94,7 +94,7 @@ def _times(homes: PrefilledHomes, prefill: Prefill) -> _Times:
 
 def _requests(testbed: Testbed) -> _Times:
     found: _Times = {}
-    with httpx2.Client(timeout=120, trust_env=False) as client:
+    with httpx2.Client(timeout=120, trust_env=False, headers=testbed.headers) as client:
         for name, paths in REQUESTS.items():
             for path in paths:
                 url = f"{testbed.url(name)}{path}"

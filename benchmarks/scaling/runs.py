@@ -88,7 +88,7 @@ def handled_events(testbed: Testbed) -> Counter[str]:
     """Return service or monitor -> events that its process has handled since its start."""
     found = Counter[str]()
     for name in (*PARTICIPANTS, MONITOR):
-        text = httpx2.get(f"{testbed.url(name)}/metrics", timeout=60).raise_for_status().text
+        text = _metrics(testbed, name)
         for labels, value in re.findall(r"^saga_messages_total\{(.*)\} (\S+)$", text, re.M):
             if 'fate="handled"' in labels:
                 found[name] += round(float(value))
@@ -115,3 +115,9 @@ def _unread(testbed: Testbed) -> int:
         rows = connection.execute('select topic, partition, "offset" from stream_offset').fetchall()
     stored = {(topic, partition): offset for topic, partition, offset in rows}
     return sum(max(end - stored.get(partition, 0), 0) for partition, end in ends.items())
+
+
+def _metrics(testbed: Testbed, name: str) -> str:
+    """Return the metrics of a process as text."""
+    url = f"{testbed.url(name)}/metrics"
+    return httpx2.get(url, headers=testbed.headers, timeout=60).raise_for_status().text

@@ -198,6 +198,50 @@ def test_everything_can_be_done_by_keyboard_alone(
     until_shown(page, "CompensationRequested")
 
 
+def test_a_list_says_what_blocks_each_saga_and_keeps_saying_it(
+    visitor: Visitor, running: MonitorProcess, publisher: EventPublisher
+) -> None:
+    # Given an order that waits for a person
+    order = fresh_order()
+    publisher.publish_events(placed(order), reserved(order), review(order))
+    until(lambda: running.status(order) == "waiting", "the order waits")
+    # When it is searched for
+    page = visitor.open(f"/ui/sagas?q=status:waiting+{order}")
+    row = page.locator("tr", has_text=order)
+    # Then its row says what blocks it
+    expect(row).to_contain_text("asks payments-reviewer", timeout=PATIENCE_MS)
+    # And still does when the list has moved
+    publisher.publish_events(placed(fresh_order()))
+    expect(page.locator("[data-causes][data-asked]")).to_have_count(1)
+    page.evaluate("refresh()")
+    expect(row).to_contain_text("asks payments-reviewer", timeout=PATIENCE_MS)
+
+
+def test_a_query_that_cannot_be_read_marks_the_place_and_leaves_the_list(
+    visitor: Visitor, running: MonitorProcess, publisher: EventPublisher
+) -> None:
+    # Given a list with an order in it
+    order = fresh_order()
+    publisher.publish_events(placed(order))
+    until(lambda: running.types(order), "the order is read")
+    page = visitor.open("/ui/sagas?q=is:open")
+    rows = page.locator("table.rows tbody tr")
+    expect(page.locator("table.rows")).to_contain_text(order)
+    # When somebody types a query with a fault
+    page.get_by_label("Query").fill(f"{order} status:odd")
+    # Then its place is marked, with what was expected, and the list is as it was
+    expect(page.locator("#wrong mark")).to_have_text("odd")
+    expect(page.locator("#wrong")).to_contain_text("one of unplaced, running")
+    expect(page.locator("table.rows")).to_contain_text(order)
+    # When it is corrected
+    page.get_by_label("Query").fill(f"{order} status:running")
+    # Then the list shows what fits, the fault is gone, and the address is a link to it
+    expect(rows).to_have_count(1)
+    expect(page.locator("#wrong mark")).to_have_count(0)
+    expect(page).to_have_url(re.compile("status%3Arunning"))
+    visitor.complaints = [c for c in visitor.complaints if "422" not in c]
+
+
 def test_pages_fit_a_narrow_screen(
     chromium: Browser, running: MonitorProcess, publisher: EventPublisher
 ) -> None:

@@ -159,9 +159,6 @@ document.addEventListener("input", async (event) => {
   const options = (await answer.json()).map((text) => Object.assign(document.createElement("option"), { value: text }));
   document.getElementById("completions").replaceChildren(...options);
 });
-document.addEventListener("htmx:after:swap", () => {
-  if (document.querySelector("#live .count")) document.getElementById("wrong")?.replaceChildren();
-});
 
 // --- keys ----------------------------------------------------------------------------------------
 
@@ -187,7 +184,19 @@ function move(by) {
   links[Math.min(Math.max(at + by, 0), links.length - 1)].focus();
 }
 
+// What blocks each saga of a list is asked once the list is shown: participants have to answer.
+function loadCauses() {
+  const element = document.querySelector("[data-causes]:not([data-asked])");
+  if (!element) return;
+  element.dataset.asked = "";
+  htmx.ajax("GET", element.dataset.causes, { target: element, swap: "none" });
+}
+
 showTimes();
 setInterval(showTimes, 1000);
-document.addEventListener("htmx:after:swap", showTimes);
+document.addEventListener("htmx:after:swap", () => {
+  showTimes();
+  loadCauses();
+});
+addEventListener("load", loadCauses);
 followStream();
