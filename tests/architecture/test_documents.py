@@ -49,6 +49,7 @@ PAPERS = [
     ROOT / "benchmarks" / "README.md",
     *sorted(DOCS.rglob("*.md")),
 ]
+IMAGES = "images"
 KINDS = ("tutorial", "how-to", "reference", "explanation", "decisions", "runbooks", "reports")
 SETTINGS: tuple[type[BaseSettings], ...] = (
     ServiceSettings,
@@ -268,13 +269,18 @@ def test_every_page_is_reached_from_the_index() -> None:
     pages = {
         str(path.relative_to(DOCS))
         for path in DOCS.rglob("*.*")
-        if path.parent.name not in indexed or path.name == "README.md"
+        if path.parent.name not in (*indexed, IMAGES) or path.name == "README.md"
     } - {"README.md"}
     assert pages <= listed
 
 
+def test_every_image_is_on_a_page() -> None:
+    pages = "".join(path.read_text() for path in PAPERS)
+    assert [path.name for path in (DOCS / IMAGES).iterdir() if path.name not in pages] == []
+
+
 def test_every_page_is_of_a_kind() -> None:
-    assert {path.name for path in DOCS.iterdir()} == {*KINDS, "README.md"}
+    assert {path.name for path in DOCS.iterdir()} == {*KINDS, IMAGES, "README.md"}
 
 
 # --- the README ----------------------------------------------------------------------------------
