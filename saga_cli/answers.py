@@ -43,6 +43,15 @@ class ListedSagaJson(SagaRowJson):
     next_deadline: Time | None
 
 
+class SearchJson(TypedDict):
+    """Holds the answer of `GET /search`."""
+
+    sagas: list[ListedSagaJson]
+    count: int
+    more: bool
+    next: str | None
+
+
 class BlockedSagaJson(TypedDict):
     """Holds a row of `GET /blocked`."""
 

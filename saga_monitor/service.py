@@ -27,6 +27,7 @@ from saga_monitor.operations.backtest import Backtester
 from saga_monitor.operations.blocker_probe import BlockerProbe, GroupPositions
 from saga_monitor.operations.case_watch import CaseWatch
 from saga_monitor.operations.commands import CommandHandler
+from saga_monitor.operations.participants import ParticipantReader
 from saga_monitor.operations.reads import SagaReader
 from saga_monitor.reconciliation.rules_reference import load_rules
 from saga_monitor.reconciliation.run import HELP as FINDINGS
@@ -155,12 +156,12 @@ class Monitor:
         )
         self.refusals = RefusalAudit(self.engine)
         peers, token = settings.participants, settings.token_to_send
-        positions = GroupPositions(servers, flows)
+        self._positions = GroupPositions(servers, flows).of_participant
         self.sagas = SagaReader(
             self.engine,
             self.projection,
             lambda: self.watch.watermark,
-            BlockerProbe(self.engine, peers, flows, positions.of_participant, token),
+            BlockerProbe(self.engine, peers, flows, self._positions, token),
         )
         self.backtester = Backtester(self.sagas, contract)
         self.commands = CommandHandler(self.sagas, emitter, self.relay.wake, settings.now)
@@ -213,7 +214,10 @@ class Monitor:
         }
         authenticator = self.settings.authenticator(self.settings.now)
         people = People(self.engine, authenticator)
-        site = Website(SiteOperations(self.sagas, self.commands, self.settings.now))
+        peers = ParticipantReader(self.settings.participants, self.settings.token_to_send)
+        site = Website(
+            SiteOperations(self.sagas, self.commands, peers, self._positions, self.settings.now)
+        )
         routes = (
             *routers(self.sagas, self.commands, self.backtester),
             self.reconciler.routes(),

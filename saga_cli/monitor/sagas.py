@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 import click
 
 from saga_cli import client
-from saga_cli.answers import BlockedSagaJson, ListedSagaJson, SagaJson
+from saga_cli.answers import BlockedSagaJson, ListedSagaJson, SagaJson, SearchJson
 from saga_cli.declarations import LIMIT, SAGA, Listing, Moment, person_command, status_option
 from saga_cli.monitor.saga_view import blocker_line, saga_view
-from saga_cli.output import Column, age, coloured, print_whole, text, until
+from saga_cli.output import Column, age, coloured, print_table, print_whole, text, until
 from saga_monitor.saga.time_travel import Basis
 from saga_monitor.saga.times import utc_text
 from saga_monitor.saga.view import Status
@@ -70,16 +70,47 @@ def show(name: str, at: datetime | None, as_known: bool) -> None:
 )
 @click.option("--history", is_flag=True, help="List only sagas that were moved to the history.")
 @click.option("--flow", help="List only sagas of the flow with this name.")
+@click.option(
+    "--query",
+    "-q",
+    help="List only what fits, such as 'is:stuck age>2h' (docs/how-to/watch-sagas.md).",
+)
 @LIMIT
-def ls(status: str | None, stuck: bool, history: bool, flow: str | None, limit: int) -> None:
+def ls(
+    status: str | None,
+    stuck: bool,
+    history: bool,
+    flow: str | None,
+    query: str | None,
+    limit: int,
+) -> None:
     """List sagas, the newest event first.
 
     With --stuck alone, list the most overdue first, with what blocks each.
     """
-    if stuck and not (status or history or flow):
+    if query is not None:
+        _search(query, limit, history=history, others=bool(status or stuck or flow))
+    elif stuck and not (status or history or flow):
         STUCK.print(limit, stuck=True)
     else:
         NEWEST.print(limit, status=status, stuck=stuck, history=history, flow=flow)
+
+
+def _search(query: str, limit: int, *, history: bool, others: bool) -> None:
+    """List what a query finds, and say how many fit in all."""
+    if others:
+        raise click.UsageError(
+            "--query says all of it: write status:..., is:stuck or flow:... in the query"
+        )
+    wanted = {"q": query, "limit": limit, "history": history}
+    found = client.ask("GET", "/search", SearchJson, params=wanted)
+    if not found["sagas"]:
+        click.echo("no sagas match")
+        return
+    print_table(NEWEST.columns, found["sagas"])
+    if found["next"]:
+        least = " or more" if found["more"] else ""
+        click.echo(f"{found['count']}{least} sagas match; --limit lists more")
 
 
 approve = person_command(

@@ -8,9 +8,11 @@ from saga_monitor.api.flows import flow_routes
 from saga_monitor.api.interventions import intervention_routes
 from saga_monitor.api.operations import operation_routes
 from saga_monitor.api.sagas import saga_routes
+from saga_monitor.api.searches import search_routes
 from saga_monitor.operations.backtest import Backtester
 from saga_monitor.operations.commands import CommandHandler
 from saga_monitor.operations.reads import SagaReader
+from saga_monitor.operations.searches import SagaSearch
 
 
 def routers(
@@ -19,6 +21,7 @@ def routers(
     """Return the monitor's own routers."""
     return [
         saga_routes(reader),
+        search_routes(SagaSearch(reader)),
         intervention_routes(reader, commands),
         flow_routes(reader),
         command_routes(commands),

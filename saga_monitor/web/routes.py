@@ -3,12 +3,14 @@
 from fastapi import APIRouter, Response
 
 from saga_monitor.web.live import LiveFeed, live_routes
+from saga_monitor.web.pages.audit import audit_pages
 from saga_monitor.web.pages.flows import flow_pages
 from saga_monitor.web.pages.interventions import intervention_pages
 from saga_monitor.web.pages.login import login_pages
 from saga_monitor.web.pages.overview import overview_pages
 from saga_monitor.web.pages.saga import saga_pages
 from saga_monitor.web.pages.sagas import sagas_pages
+from saga_monitor.web.pages.services import service_pages
 from saga_monitor.web.people import People
 from saga_monitor.web.site import Website, see
 from sagakit.web.identity.requires import open_to_all
@@ -38,4 +40,6 @@ def ui_routers(site: Website, people: People) -> list[APIRouter]:
         saga_pages(site),
         intervention_pages(site),
         flow_pages(site),
+        service_pages(site),
+        audit_pages(site),
     ]

@@ -14,7 +14,9 @@ from fastapi import Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from saga_monitor.operations.blocker_probe import Positions
 from saga_monitor.operations.commands import CommandHandler
+from saga_monitor.operations.participants import ParticipantReader
 from saga_monitor.operations.reads import SagaReader
 from saga_monitor.web.assets import Assets
 from saga_monitor.web.text import FILTERS, moment, visible
@@ -50,16 +52,20 @@ NAVIGATION = (
     ("interventions", "Interventions", "/ui/interventions"),
     ("unreadable", "Unreadable", "/ui/unreadable"),
     ("flows", "Flows", "/ui/flows"),
+    ("services", "Services", "/ui/services"),
+    ("audit", "Audit", "/ui/audit"),
 )
 """Name, title and path of each page in the navigation."""
 
 
 @dataclass(frozen=True, slots=True)
 class SiteOperations:
-    """Holds what pages use: sagas, commands on them, and the time."""
+    """Holds what pages use: sagas and commands, participants and how far each has read."""
 
     reader: SagaReader
     commands: CommandHandler
+    participants: ParticipantReader
+    positions: Callable[[str], Positions]
     now: Callable[[], datetime]
 
 

@@ -69,6 +69,7 @@ OWN = {
     "monitor": {
         "GET /metrics": "read",
         "GET /sagas": "read",
+        "GET /search": "read",
         "GET /candidates": "read",
         "GET /sagas/{flow}/{saga_id:path}": "read",
         "GET /evidence/{flow}/{saga_id:path}": "read",
@@ -99,6 +100,8 @@ OWN = {
         "GET /ui/interventions": "read",
         "GET /ui/unreadable": "read",
         "GET /ui/flows": "read",
+        "GET /ui/services": "read",
+        "GET /ui/audit": "read",
         "GET /ui/live": "read",
         "GET /ui/you": "read",
         "POST /ui/login-links": "read",

@@ -162,7 +162,7 @@ document.addEventListener("input", async (event) => {
 
 // --- keys ----------------------------------------------------------------------------------------
 
-const PLACES = { o: "/ui/overview", s: "/ui/sagas", i: "/ui/interventions", u: "/ui/unreadable", f: "/ui/flows" };
+const PLACES = { o: "/ui/overview", s: "/ui/sagas", i: "/ui/interventions", u: "/ui/unreadable", f: "/ui/flows", v: "/ui/services", a: "/ui/audit" };
 let going = false;
 
 document.addEventListener("keydown", (event) => {
