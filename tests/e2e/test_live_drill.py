@@ -6,7 +6,8 @@ from typing import Any
 import psycopg
 
 from shop.workload.orders import FLOW_LABELS
-from tests.e2e.test_late_capture import place
+from tests.e2e.orders import assert_all_hold
+from tests.e2e.test_late_capture import cancel, place
 from tests.e2e.test_operator_commands import wait
 from tests.stack import LiveStack
 from tests.typed_command import run_saga
@@ -19,6 +20,13 @@ def one(stack: LiveStack, service: str, query: str) -> list[Any]:
     """The rows of a query."""
     with psycopg.connect(stack.database_url(service)) as connection:
         return connection.execute(query.encode()).fetchall()
+
+
+def end(stack: LiveStack, order_id: str) -> None:
+    """Nobody picks the order up, so it is cancelled."""
+    cancel(stack, order_id)
+    wait(stack, "OrderCancelled", order_id)
+    assert_all_hold(stack)
 
 
 def test_monitor_and_payment_are_rebuilt_beside_the_running_stack(whole: LiveStack) -> None:
@@ -38,6 +46,7 @@ def test_monitor_and_payment_are_rebuilt_beside_the_running_stack(whole: LiveSta
     assert {report["scenario"] for report in reports} == {"live"}
     assert all(report["sagas"] > 0 for report in reports)
     assert "live" in run_saga(whole.home, "drill", "ls").stdout
+    end(whole, order_id)
 
 
 def test_a_row_that_the_topics_do_not_have_costs_points(whole: LiveStack) -> None:
@@ -57,3 +66,4 @@ def test_a_row_that_the_topics_do_not_have_costs_points(whole: LiveStack) -> Non
     assert done.returncode == 1, done.stdout + done.stderr
     assert "live of monitor: 70 of 100 points" in done.stdout
     assert f"{key}: intervention made_up (row): live resolved, rebuilt missing" in done.stdout
+    end(whole, order_id)
