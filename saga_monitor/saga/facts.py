@@ -105,9 +105,10 @@ class Saga:
     def timeline(self) -> list[Fact]:
         """Return the facts in log time, and within one millisecond causes first."""
         causes = {fact.id: fact.causation for _, fact in sorted(self.facts.items())}
+        depths = _depths(causes)
 
         def sort_key(fact: Fact) -> tuple[Any, ...]:
-            return (fact.at, _depth(fact, causes), *fact.source_order, fact.type)
+            return (fact.at, depths[fact.id], *fact.source_order, fact.type)
 
         return sorted(self.facts.values(), key=sort_key)
 
@@ -158,14 +159,24 @@ def emission_id(key: str, what: str, step: str, attempt: int = 1) -> UUID:
     return uuid5(NAMESPACE, f"{SOURCE}:{key}:{what}:{step}:{attempt}")
 
 
-def _depth(fact: Fact, causes: Mapping[str, str | None]) -> int:
-    """Count the known events in the chain of causes that led to a fact."""
-    visited: set[str] = set()
-    cause = fact.causation
-    while cause is not None and cause in causes and cause not in visited:
-        visited.add(cause)
-        cause = causes[cause]
-    return len(visited)
+def _depths(causes: Mapping[str, str | None]) -> Mapping[str, int]:
+    """Return event id -> number of known events in the chain of causes that led to it.
+
+    Each event is visited once. Of events that cause each other in a circle, which nobody publishes
+    who is honest, one is taken for the first.
+    """
+    found: dict[str, int] = {}
+    for start in causes:
+        chain: dict[str, None] = {}
+        event: str | None = start
+        while event is not None and event in causes and not (event in found or event in chain):
+            chain[event] = None
+            event = causes[event]
+        depth = found[event] + 1 if event is not None and event in found else 0
+        for one in reversed(chain):
+            found[one] = depth
+            depth += 1
+    return found
 
 
 def _record_order(fact: Fact) -> tuple[datetime, str]:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 LEFT, WIDTH, LANE, TOP, BOTTOM = 120, 1000, 30, 8, 24
-MAX_EVENTS = 400
+MAX_EVENTS = 200
 _TICKS = 5
 
 
