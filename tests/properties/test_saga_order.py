@@ -13,7 +13,7 @@ START = datetime(2026, 1, 2, tzinfo=UTC)
 @st.composite
 def stories(draw: st.DrawFn) -> list[Fact]:
     """Events of which each has an earlier one, one that nobody read, or none as its cause."""
-    facts = []
+    facts: list[Fact] = []
     for number in range(draw(st.integers(1, 12))):
         causes = [None, "unread", *(fact.id for fact in facts)]
         at = START + timedelta(milliseconds=draw(st.integers(0, 2)))
