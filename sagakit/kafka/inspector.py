@@ -1,8 +1,9 @@
 """Reads Kafka without joining a group: records, end offsets, group lag."""
 
 import time
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence, Set
 from contextlib import closing
+from typing import TypeVar
 
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
@@ -11,6 +12,7 @@ from sagakit.kafka.client import admin_client, topic_ids
 from sagakit.kafka.log_spans import groupless_consumer, read_spans, spans_between
 from sagakit.messages.envelope import Record
 
+T = TypeVar("T")
 LEADER_MOVES = frozenset(
     {
         KafkaError.NOT_LEADER_FOR_PARTITION,
@@ -22,15 +24,24 @@ LEADER_MOVES = frozenset(
     }
 )
 """Codes that pass by themselves: the client refreshes its metadata, and the next request works."""
-AWAY = LEADER_MOVES | {
-    KafkaError._ALL_BROKERS_DOWN,
-    KafkaError._TIMED_OUT,
-    KafkaError._TRANSPORT,
-    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-    KafkaError.COORDINATOR_NOT_AVAILABLE,
-    KafkaError.NOT_COORDINATOR,
-    KafkaError.REQUEST_TIMED_OUT,
-}
+COORDINATOR_MOVES = frozenset(
+    {
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.NOT_COORDINATOR,
+    }
+)
+"""Codes of a group's coordinator that pass in the same way."""
+AWAY = (
+    LEADER_MOVES
+    | COORDINATOR_MOVES
+    | {
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._TIMED_OUT,
+        KafkaError._TRANSPORT,
+        KafkaError.REQUEST_TIMED_OUT,
+    }
+)
 """Codes of brokers that do not answer for a while, whatever they are asked."""
 ASK_AGAIN_S = 0.1
 
@@ -82,15 +93,10 @@ class LogEnds:
         timeout_s: float,
         spec: OffsetSpec | None = None,
     ) -> dict[tuple[str, int], int]:
-        deadline = time.monotonic() + timeout_s
-        spec = spec or OffsetSpec.latest()  # type: ignore[no-untyped-call]
-        while True:
-            try:
-                return self._ends(topics, isolation, timeout_s, spec)
-            except KafkaException as error:
-                if error.args[0].code() not in LEADER_MOVES or time.monotonic() > deadline:
-                    raise
-            time.sleep(ASK_AGAIN_S)
+        chosen = spec or OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        return _ask_again(
+            lambda: self._ends(topics, isolation, timeout_s, chosen), LEADER_MOVES, timeout_s
+        )
 
     def _ends(
         self, topics: Sequence[str], isolation: IsolationLevel, timeout_s: float, spec: OffsetSpec
@@ -189,5 +195,24 @@ def read_until(
 def _committed(
     bootstrap_servers: str, group: str, places: Iterable[tuple[str, int]], timeout_s: float
 ) -> list[TopicPartition]:
+    """Return what a group has committed.
+
+    A coordinator that moves, or has just been elected, is asked again, for `timeout_s` seconds.
+    """
+    wanted = [TopicPartition(*place) for place in places]
     with closing(groupless_consumer(bootstrap_servers, group, {})) as consumer:
-        return consumer.committed([TopicPartition(*place) for place in places], timeout=timeout_s)
+        return _ask_again(
+            lambda: consumer.committed(wanted, timeout=timeout_s), COORDINATOR_MOVES, timeout_s
+        )
+
+
+def _ask_again(ask: Callable[[], T], passing: Set[int], timeout_s: float) -> T:
+    """Ask again while the answer is one of these errors, for `timeout_s` seconds."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            return ask()
+        except KafkaException as error:
+            if error.args[0].code() not in passing or time.monotonic() > deadline:
+                raise
+        time.sleep(ASK_AGAIN_S)

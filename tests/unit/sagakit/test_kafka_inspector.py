@@ -5,10 +5,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from sagakit.kafka import inspector
-from sagakit.kafka.inspector import LogEnds
+from sagakit.kafka.inspector import LogEnds, read_until
 
 
 class Answers:
@@ -62,3 +62,45 @@ def test_another_error_is_raised_at_once(monkeypatch: pytest.MonkeyPatch) -> Non
         ends_with(monkeypatch, denied, 60.0)
 
     assert denied.answers == [7]
+
+
+def committed_with(
+    monkeypatch: pytest.MonkeyPatch, answers: list[int | KafkaError], timeout_s: float
+) -> Any:
+    """What `read_until` returns if the group's coordinator gives these answers in turn."""
+
+    class Coordinator:
+        def committed(self, wanted: list[TopicPartition], timeout: float) -> Any:
+            answer = answers.pop(0)
+            if isinstance(answer, KafkaError):
+                raise KafkaException(answer)
+            return [TopicPartition(one.topic, one.partition, answer) for one in wanted]
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr(inspector, "groupless_consumer", lambda *_: Coordinator())
+    monkeypatch.setattr(inspector, "ASK_AGAIN_S", 0.0)
+    return read_until("nowhere:9092", "group", {("a.events", 0): 9}, {}, timeout_s)
+
+
+def test_a_coordinator_that_moves_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    codes = (
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+    )
+    answers: list[int | KafkaError] = [*map(KafkaError, codes), 7]
+    assert committed_with(monkeypatch, answers, 60.0) == {("a.events", 0): 7}
+
+
+def test_a_coordinator_is_asked_in_time_and_for_what_passes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    moved: list[int | KafkaError] = [KafkaError(KafkaError.NOT_COORDINATOR), 7]
+    with pytest.raises(KafkaException, match="NOT_COORDINATOR"):
+        committed_with(monkeypatch, moved, -1.0)
+    denied: list[int | KafkaError] = [KafkaError(KafkaError.GROUP_AUTHORIZATION_FAILED), 7]
+    with pytest.raises(KafkaException, match="GROUP_AUTHORIZATION"):
+        committed_with(monkeypatch, denied, 60.0)
+    assert moved == denied == [7], "neither was asked again"
