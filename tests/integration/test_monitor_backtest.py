@@ -112,7 +112,7 @@ def test_the_present_flow_changes_nothing(
     until(lambda: CliRunner().invoke(backtest, command).exit_code == 0, "the log is read")
     output = CliRunner().invoke(backtest, command).output
     assert "no saga would have been treated otherwise" in output
-    assert "0 sagas" not in output
+    assert not output.startswith("0 sagas")
 
 
 def row(key: str, started_at: datetime, status: str) -> SagaRow:
