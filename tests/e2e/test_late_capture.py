@@ -32,6 +32,13 @@ def cancel(stack: LiveStack, order_id: str) -> None:
     post(stack, "order", f"/orders/{order_id}/cancel", asked).raise_for_status()
 
 
+def end(stack: LiveStack, order_id: str) -> None:
+    """Cancel an order that nobody picks up, so that it leaves nothing open on the shared stack."""
+    cancel(stack, order_id)
+    until(lambda: saga(stack, order_id)["status"] == "cancelled", f"{order_id} is cancelled")
+    assert_all_hold(stack)
+
+
 def given_back(stack: LiveStack, order_id: str) -> bool:
     """Cancelled, after money had come in and gone back."""
     seen = saga(stack, order_id)

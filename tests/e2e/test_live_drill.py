@@ -6,8 +6,7 @@ from typing import Any
 import psycopg
 
 from shop.workload.orders import FLOW_LABELS
-from tests.e2e.orders import assert_all_hold
-from tests.e2e.test_late_capture import cancel, place
+from tests.e2e.test_late_capture import end, place
 from tests.e2e.test_operator_commands import wait
 from tests.stack import LiveStack
 from tests.typed_command import run_saga
@@ -20,13 +19,6 @@ def one(stack: LiveStack, service: str, query: str) -> list[Any]:
     """The rows of a query."""
     with psycopg.connect(stack.database_url(service)) as connection:
         return connection.execute(query.encode()).fetchall()
-
-
-def end(stack: LiveStack, order_id: str) -> None:
-    """Nobody picks the order up, so it is cancelled."""
-    cancel(stack, order_id)
-    wait(stack, "OrderCancelled", order_id)
-    assert_all_hold(stack)
 
 
 def test_monitor_and_payment_are_rebuilt_beside_the_running_stack(whole: LiveStack) -> None:

@@ -6,7 +6,7 @@ import httpx2
 
 from shop.workload.orders import FLOW_LABELS
 from tests.application import ORDER
-from tests.e2e.test_late_capture import place
+from tests.e2e.test_late_capture import end, place
 from tests.stack import PATIENCE_S, LiveStack, until
 from tests.typed_command import run_saga
 
@@ -37,6 +37,7 @@ def test_the_monitor_and_the_participants_are_let_in_by_their_tokens(whole: Live
     until(lambda: "shipping" in openers(whole), f"shipping opens the address of {order_id}")
     answer = send(whole, "POST", "monitor", "/reconciliations", whole.token, {"settle_s": 0})
     assert answer.status_code == 200, answer.text
+    end(whole, order_id)
 
 
 def test_a_person_may_do_what_their_token_says_under_its_name_until_it_is_revoked(
@@ -61,6 +62,10 @@ def test_a_person_may_do_what_their_token_says_under_its_name_until_it_is_revoke
         )
     # Then it is hers
     until(lambda: claimed_by(whole, order_id) == "ada", "the case is claimed by ada")
+    # And when she has resolved it, the order may end
+    resolved = send(whole, "POST", "monitor", "/interventions/resolve", token, body)
+    assert resolved.status_code == 202, resolved.text
+    end(whole, order_id)
     # When she does what she may not do, then she is refused, and that is in the audit
     refused = send(whole, "POST", "order", "/erasures", token, {})
     assert refused.status_code == 403
