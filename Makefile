@@ -16,7 +16,7 @@ FAST_TESTS := tests/unit tests/properties tests/bad_input tests/architecture tes
 # An example's tests run in a process of their own, as those of an application elsewhere do.
 TRIP_FAST_TESTS := $(filter-out %/test_live.py %/test_simulation.py,$(wildcard $(TRIP)/tests/test_*.py))
 
-.PHONY: help setup demo test check lowest bench bench-scaling mutants up down lock clean
+.PHONY: help setup browser demo test check lowest bench bench-scaling mutants up down lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,7 +50,19 @@ $(READY): requirements.lock
 demo: setup  ## start everything, run a few hundred real orders, check every invariant
 	@$(BIN)/saga demo
 
-test: setup  ## every test there is, on the real stack
+browser:  ## find Chromium, or install Debian's, for the tests of pages
+	@for name in chromium chromium-browser google-chrome; do \
+	  if command -v $$name >/dev/null; then exit 0; fi; \
+	done; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "browser: installing chromium (about a minute the first time)"; \
+	  export DEBIAN_FRONTEND=noninteractive; \
+	  if apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium >/dev/null; then exit 0; fi; \
+	fi; \
+	echo "browser: no Chromium found, which the tests of pages need." >&2; \
+	echo "         Install one (for example: apt install chromium) and run make again." >&2; exit 1
+
+test: setup browser  ## every test there is, on the real stack
 	@$(BIN)/pytest -n $(WORKERS)
 
 check: setup  ## format, lint, types, imports, generated files, fast tests
