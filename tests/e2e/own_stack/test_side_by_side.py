@@ -101,6 +101,7 @@ def manifest_of_both(order: Side, trip: Side) -> str:
         for name, part in side.application.participants.items():
             lines += [f"[participants.{name}]", f'module = "{part.module}"']
             lines += [f"env = {{ {env(part.env)} }}", f"replicas = {json.dumps(part.replicas)}"]
+            lines += [f"scopes = {json.dumps(sorted(part.scopes))}"]
         for name, fake in side.application.outside.items():
             lines += [f"[outside.{side.mail if name == MAIL else name}]"]
             lines += [f'module = "{fake.module}"', f"ports = {json.dumps(fake.ports)}"]
