@@ -15,6 +15,7 @@ from saga_cli.output import command_name
 from saga_cli.output import console as wide_console
 from saga_lab.application import check_modules
 from saga_lab.devstack.options import StackKind, StackOptions
+from saga_lab.devstack.processes import is_instance_of
 from saga_lab.devstack.stack_file import FILE_NAME, default_home
 from sagakit.urls import redacted
 
@@ -113,7 +114,7 @@ def up(
     ready = "already running, all ready" if was_running else "all ready"
     try:
         console.print(_table(stack), f"[green]{ready}", sep="\n")
-        if MONITOR in stack.read()["urls"]:
+        if any(is_instance_of(name, MONITOR) for name in stack.read()["processes"]):
             console.print(f"dashboard: {dashboard_link()}", soft_wrap=True, markup=False)
         if detach:
             console.print(f"stop it with: {command_name()} down", style="dim", soft_wrap=True)

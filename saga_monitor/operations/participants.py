@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 import httpx2
-from prometheus_client.parser import text_string_to_metric_families
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from sagakit.shared_secret import bearer_header
+from sagakit.telemetry import metrics
 from sagakit.urls import redacted
 
 T = TypeVar("T")
@@ -45,7 +45,7 @@ class AuditRow(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Answered(Generic[T]):
-    """What a participant answered, or why it did not."""
+    """Holds what a participant answered, or why it did not."""
 
     value: T | None = None
     silent: str | None = None
@@ -53,7 +53,7 @@ class Answered(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class ServiceState:
-    """What a participant says of itself. gauges: name -> value."""
+    """Holds what a participant says of itself. gauges: name -> value."""
 
     ready: Answered[Readiness]
     gauges: Mapping[str, float] = field(default_factory=dict)
@@ -110,10 +110,6 @@ class ParticipantReader:
 
 
 def _gauges(body: bytes) -> dict[str, float]:
-    """Return the known gauges of an exposition, the sum of each over its labels."""
-    found: dict[str, float] = {}
-    for family in text_string_to_metric_families(body.decode()):
-        name = family.name.removeprefix("saga_")
-        if name in GAUGES:
-            found[name] = sum(sample.value for sample in family.samples)
-    return found
+    """Return the known gauges of an exposition."""
+    sums = metrics.sums_of(body.decode())
+    return {name: sums[f"saga_{name}"] for name in GAUGES if f"saga_{name}" in sums}

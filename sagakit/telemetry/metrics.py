@@ -21,6 +21,7 @@ from prometheus_client import (
 )
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
+from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
@@ -143,6 +144,17 @@ HELP = {
     "effects_set_aside": "Pending effects called once an hour, since processes died of them",
     "parked": "Parked records",
 }
+
+
+def sums_of(exposition: str) -> dict[str, float]:
+    """Return name -> sum over all labels of each metric of a process, as it exposes them.
+
+    Raises ValueError for another text.
+    """
+    return {
+        family.name: sum(sample.value for sample in family.samples)
+        for family in text_string_to_metric_families(exposition)
+    }
 
 
 class MeasuredHandler(Generic[S]):

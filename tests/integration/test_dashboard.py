@@ -6,10 +6,8 @@ from collections.abc import Iterator
 
 import httpx2
 import pytest
-from click.testing import CliRunner
 from playwright.sync_api import Browser, Page, expect
 
-from saga_cli.monitor.sagas import ls
 from tests.browser import Visitor, wcag_violations
 from tests.monitor import (
     EventPublisher,
@@ -252,34 +250,6 @@ def test_a_query_that_cannot_be_read_marks_the_place_and_leaves_the_list(
     expect(page.locator("#wrong mark")).to_have_count(0)
     expect(page).to_have_url(re.compile("status%3Arunning"))
     visitor.complaints = [c for c in visitor.complaints if "422" not in c]
-
-
-def test_programs_and_the_command_line_find_what_the_page_finds(
-    running: MonitorProcess, publisher: EventPublisher, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Given two orders whose ids begin alike
-    begin = fresh_order()
-    for order in (f"{begin}-1", f"{begin}-2"):
-        publisher.publish_events(placed(order))
-    until(lambda: running.get("/search", q=begin)["count"] == 2, "both are read")
-    # When one is asked for at a time
-    first = running.get("/search", q=begin, limit=1)
-    second = running.get("/search", q=begin, limit=1, after=first["next"])
-    # Then each comes once
-    found = [row["saga"] for page in (first, second) for row in page["sagas"]]
-    assert sorted(found) == [f"order/{begin}-1", f"order/{begin}-2"]
-    assert running.get("/search", q=begin, limit=1, after=second["next"])["sagas"] == []
-    # And a fault is told with its place
-    wrong = httpx2.get(f"{running.url}/search", params={"q": "is:odd"}, timeout=PATIENCE_S)
-    assert (wrong.status_code, wrong.json()["start"], wrong.json()["end"]) == (422, 3, 6)
-    # And the command line says the same
-    monkeypatch.setenv("SAGA_MONITOR_URL", running.url)
-    runner = CliRunner()
-    listed = runner.invoke(ls, ["-q", begin, "--limit", "1"])
-    assert f"order/{begin}-2" in listed.output
-    assert "2 sagas match" in listed.output
-    assert "expected one of stuck" in runner.invoke(ls, ["-q", "is:odd"]).output
-    assert runner.invoke(ls, ["-q", begin, "--stuck"]).exit_code == 2
 
 
 def test_pages_fit_a_narrow_screen(

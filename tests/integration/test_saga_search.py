@@ -1,15 +1,21 @@
 """Queries for sagas against real rows."""
 
+import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import httpx2
 import pytest
+from click.testing import CliRunner
 from sqlalchemy import Connection, Engine, insert
 
+from saga_cli.monitor.sagas import ls
 from saga_monitor.saga.search import parse_query
 from saga_monitor.storage.search import Place, search
 from saga_monitor.storage.tables import balance, intervention, saga, timeline
+from tests.monitor import EventPublisher, MonitorProcess, placed
+from tests.stack import PATIENCE_S, until
 
 NOW = datetime(2026, 1, 2, 12, tzinfo=UTC)
 FLOWS = ("errand", "order")
@@ -177,3 +183,31 @@ def test_pages_together_are_the_whole_list(connection: Connection, written: str)
 
 def test_a_text_that_no_database_holds_finds_nothing(connection: Connection) -> None:
     assert found(connection, "a\x00b") == ([], 0)
+
+
+def test_programs_and_the_command_line_find_what_the_page_finds(
+    running: MonitorProcess, publisher: EventPublisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given two orders whose ids begin alike
+    begin = f"o-{uuid.uuid4().hex[:8]}"
+    for order in (f"{begin}-1", f"{begin}-2"):
+        publisher.publish_events(placed(order))
+    until(lambda: running.get("/search", q=begin)["count"] == 2, "both are read")
+    # When one is asked for at a time
+    first = running.get("/search", q=begin, limit=1)
+    second = running.get("/search", q=begin, limit=1, after=first["next"])
+    # Then each comes once
+    found = [row["saga"] for page in (first, second) for row in page["sagas"]]
+    assert sorted(found) == [f"order/{begin}-1", f"order/{begin}-2"]
+    assert running.get("/search", q=begin, limit=1, after=second["next"])["sagas"] == []
+    # And a fault is told with its place
+    wrong = httpx2.get(f"{running.url}/search", params={"q": "is:odd"}, timeout=PATIENCE_S)
+    assert (wrong.status_code, wrong.json()["start"], wrong.json()["end"]) == (422, 3, 6)
+    # And the command line says the same
+    monkeypatch.setenv("SAGA_MONITOR_URL", running.url)
+    runner = CliRunner()
+    listed = runner.invoke(ls, ["-q", begin, "--limit", "1"])
+    assert f"order/{begin}-2" in listed.output
+    assert "2 sagas match" in listed.output
+    assert "expected one of stuck" in runner.invoke(ls, ["-q", "is:odd"]).output
+    assert runner.invoke(ls, ["-q", begin, "--stuck"]).exit_code == 2
