@@ -15,7 +15,6 @@ from saga_cli.output import command_name
 from saga_cli.output import console as wide_console
 from saga_lab.application import check_modules
 from saga_lab.devstack.options import StackKind, StackOptions
-from saga_lab.devstack.processes import is_instance_of
 from saga_lab.devstack.stack_file import FILE_NAME, default_home
 from sagakit.urls import redacted
 
@@ -87,6 +86,7 @@ def up(
     only: str,
 ) -> None:
     """Start Kafka, PostgreSQL, the fakes of the outside world, every service and the monitor."""
+    from saga_lab.devstack.processes import is_instance_of
     from saga_lab.devstack.stack import (  # here, since the help need not take 0.3 s to load it
         Stack,
         StackHome,
