@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from saga_monitor.saga.flow_plan import Plan
-from sagakit.flow.model import PIVOT
 
 WIDTH, HEIGHT, GAP_X, GAP_Y, MARGIN = 168, 64, 48, 20, 12
 Point = tuple[int, int]
@@ -28,7 +27,6 @@ class Box:
     lines: Sequence[str] = ()
     ghost: bool = False
     overdue: bool = False
-    href: str | None = None
     width: int = WIDTH
     height: int = HEIGHT
 
@@ -69,7 +67,6 @@ class Mark:
     lines: Sequence[str] = ()
     ghost: bool = False
     overdue: bool = False
-    href: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +123,10 @@ def _box(
         MARGIN + column * (WIDTH + GAP_X),
         top + row * (HEIGHT + GAP_Y),
         mark.status,
-        "pivot" if kind == PIVOT else kind,
+        kind,
         mark.lines,
         mark.ghost,
         mark.overdue,
-        mark.href,
     )
 
 

@@ -115,8 +115,8 @@ document.addEventListener("close", () => missed && refresh(), true);
 document.addEventListener("focusout", () => setTimeout(() => missed && refresh(), 0));
 
 document.getElementById("theme").addEventListener("click", () => {
-  const dark = getComputedStyle(document.documentElement).getPropertyValue("--is-dark").trim() === "1";
-  const chosen = dark ? "light" : "dark";
+  const shown = document.documentElement.dataset.theme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+  const chosen = shown === "dark" ? "light" : "dark";
   document.documentElement.dataset.theme = chosen;
   localStorage.setItem("theme", chosen);
 });
