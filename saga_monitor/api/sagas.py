@@ -59,8 +59,8 @@ def saga_routes(reader: SagaReader) -> APIRouter:
         """
         try:
             if at is None:
-                return reader.describe(saga_key(flow, saga_id))
-            return reader.describe_at(saga_key(flow, saga_id), at, basis)
+                return reader.describe(saga_key(flow, saga_id)).body
+            return reader.describe_at(saga_key(flow, saga_id), at, basis).body
         except CommandRefused as refused:
             return refusal_problem(refused)
 

@@ -1,7 +1,7 @@
 """Read sagas for people and programs: views, blockers, evidence."""
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -20,6 +20,15 @@ from saga_monitor.saga.view import SagaView
 from saga_monitor.storage import lineage, queries, store
 from sagakit.errors import UnknownFlow, UnprocessableRecord
 from sagakit.identity import is_plain
+
+
+@dataclass(frozen=True, slots=True)
+class DescribedSaga:
+    """Holds a saga and its view, and in `body` all that is shown of it."""
+
+    saga: Saga
+    view: SagaView
+    body: dict[str, Any]
 
 
 class SagaReader:
@@ -92,19 +101,21 @@ class SagaReader:
             raise CommandRefused(404, "not known then", str(error)) from error
         return saga, self._view(saga), point
 
-    def describe(self, key: str) -> dict[str, Any]:
-        """Return all that is shown of a saga as it is. Raises CommandRefused."""
+    def describe(self, key: str) -> DescribedSaga:
+        """Return a saga as it is, with all that is shown of it. Raises CommandRefused."""
         with self.engine.connect() as connection:
             saga, view = self.load(connection, key)
             body = _body(connection, saga, view, self.log_time())
-        return {**body, "blocked_by": self.blocking_causes(view).get(key)}
+        return DescribedSaga(
+            saga, view, {**body, "blocked_by": self.blocking_causes(view).get(key)}
+        )
 
-    def describe_at(self, key: str, at: str, basis: Basis) -> dict[str, Any]:
-        """Return all that is shown of a saga as it was. Raises CommandRefused."""
+    def describe_at(self, key: str, at: str, basis: Basis) -> DescribedSaga:
+        """Return a saga as it was, with all that is shown of it. Raises CommandRefused."""
         with self.engine.connect() as connection:
             saga, view, point = self.load_at(connection, key, at, basis)
             body = _body(connection, saga, view, self.log_time(), point)
-        return {**body, "blocked_by": None, "point": point}
+        return DescribedSaga(saga, view, {**body, "blocked_by": None, "point": point})
 
     def blocking_causes(self, *views: SagaView) -> dict[str, Cause]:
         """Return saga key -> what blocks it, for sagas in flight or with an open intervention."""

@@ -17,7 +17,7 @@ from saga_monitor.saga.offered_commands import (
 )
 from saga_monitor.saga.time_travel import Basis
 from saga_monitor.saga.view import SagaView
-from saga_monitor.web.flow_drawing import draw_flow, saga_labels
+from saga_monitor.web.flow_drawing import DrawingLabels, draw_flow, saga_labels
 from saga_monitor.web.site import Website, see
 from saga_monitor.web.text import duration
 from saga_monitor.web.timeline_drawing import draw_timeline
@@ -54,11 +54,10 @@ def saga_pages(site: Website) -> APIRouter:
     ) -> Response:
         """Show one saga, also as it was."""
         try:
-            body = reader.describe(key) if at is None else reader.describe_at(key, at, basis)
-            with reader.engine.connect() as connection:
-                saga, view = reader.load(connection, key)
+            found = reader.describe_at(key, at, basis) if at else reader.describe(key)
         except CommandRefused as refused:
             return _refused(site, request, key, refused)
+        saga, view, body = found.saga, found.view, found.body
         offered = [] if at else offered_commands(saga, view)
         on_case = {
             one.code: [] if at else list(offered_on(one, saga, view)) for one in view.interventions
@@ -68,7 +67,7 @@ def saga_pages(site: Website) -> APIRouter:
         number = min(page or pages, pages)
         first = (number - 1) * EVENTS_A_PAGE
         now = max(site.operations.now(), events[-1]["at"]) if events else site.operations.now()
-        ended = body["ended_at"] is not None or at is not None
+        ended = body["ended_at"] is not None or bool(at)
         every = [*offered, *(one for found in on_case.values() for one in found)]
         return site.page(
             request,
@@ -76,7 +75,7 @@ def saga_pages(site: Website) -> APIRouter:
             here="sagas",
             saga=body,
             path_of=path_of,
-            drawing=draw_flow(reader.projection.plan_of(view), _labels(site, body, view)),
+            drawing=draw_flow(reader.projection.plan_of(view), _labels(body, view)),
             chart=draw_timeline(events, body["awaited"], now, ended=ended, text_of=duration),
             events=list(enumerate(events))[first : first + EVENTS_A_PAGE],
             event_count=len(events),
@@ -156,10 +155,10 @@ def _refused(site: Website, request: Request, key: str, refused: CommandRefused)
     return site.problem(request, refused.status, refused.title.capitalize(), detail)
 
 
-def _labels(site: Website, body: Mapping[str, Any], view: SagaView) -> Any:
-    log_time = site.operations.reader.log_time()
-    overdue = bool(log_time and view.due and view.due < log_time)
-    return saga_labels(body, overdue)
+def _labels(body: Mapping[str, Any], view: SagaView) -> DrawingLabels:
+    """Return what is said of the steps. A saga of the past is overdue by the time of then."""
+    now = body["point"].at if "point" in body else body["read_through"]
+    return saga_labels(body, overdue=bool(now and view.due and view.due < now))
 
 
 def _remedies(body: Mapping[str, Any], offered: list[OfferedCommand]) -> list[OfferedCommand]:
