@@ -9,7 +9,7 @@ from saga_monitor.api.answers import Limit, command_answer
 from saga_monitor.operations.commands import AcceptedCommand, CommandHandler
 from saga_monitor.operations.reads import SagaReader
 from saga_monitor.saga.commands import INTERVENTION_COMMANDS, InterventionCommand
-from saga_monitor.saga.interventions import InterventionStatus
+from saga_monitor.saga.interventions import OPEN_STATUSES, InterventionStatus
 from saga_monitor.storage import queries
 from sagakit.web.identity.requires import requires
 from sagakit.web.identity.scopes import Scope
@@ -25,9 +25,7 @@ def intervention_routes(reader: SagaReader, commands: CommandHandler) -> APIRout
         status: InterventionStatus | None = None, limit: Limit = 100
     ) -> list[dict[str, Any]]:
         """List interventions, the oldest first; without `status` the open and claimed ones."""
-        statuses = [InterventionStatus.OPEN, InterventionStatus.CLAIMED]
-        if status is not None:
-            statuses = [status]
+        statuses = OPEN_STATUSES if status is None else (status,)
         with reader.engine.connect() as connection:
             return queries.interventions(connection, statuses, limit)
 

@@ -6,14 +6,12 @@ from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse
 
 from saga_monitor.api.answers import Limit, refusal_problem
-from saga_monitor.operations.searches import SagaSearch, read_place, write_place
+from saga_monitor.operations.searches import MAX_QUERY, SagaSearch, read_place, write_place
 from saga_monitor.saga.commands import CommandRefused
 from saga_monitor.saga.search import QueryError
 from sagakit.web.app import problem
 from sagakit.web.identity.requires import requires
 from sagakit.web.identity.scopes import Scope
-
-MAX_QUERY = 500
 
 
 def search_routes(finder: SagaSearch) -> APIRouter:

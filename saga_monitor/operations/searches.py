@@ -15,6 +15,8 @@ from saga_monitor.storage import queries
 from saga_monitor.storage.search import MAX_COUNT, Place, search
 from sagakit.errors import UnprocessableRecord
 
+MAX_QUERY = 500
+"""The most characters of a query."""
 MOST_ASKED = 500
 """A query for a cause looks at so many sagas, the newest events first."""
 

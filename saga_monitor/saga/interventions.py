@@ -35,6 +35,10 @@ class InterventionStatus(StrEnum):
     SETTLED = "settled"
 
 
+OPEN_STATUSES = (InterventionStatus.OPEN, InterventionStatus.CLAIMED)
+"""Statuses of an intervention on which a person has to act."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """An event in the history of an intervention. id, type: of the event; at: log time."""
@@ -68,7 +72,7 @@ class Intervention:
     @property
     def is_open(self) -> bool:
         """Return True while a person has to act."""
-        return self.status in (InterventionStatus.OPEN, InterventionStatus.CLAIMED)
+        return self.status in OPEN_STATUSES
 
     @property
     def last(self) -> Entry:

@@ -18,7 +18,7 @@ from sagakit.flow.toml_values import seconds
 
 MAX_TERMS = 20
 STATES = ("stuck", "overdue", "pinned", "open", "ended")
-"""What a saga may be beside its status. open: in flight."""
+"""States of a saga beside its status. open: in flight."""
 _WORD = re.compile(r'\s*(?P<term>(?:"[^"]*"?|[^\s"])+)')
 _TERM = re.compile(r"(?P<not>-?)(?P<field>[a-z]+)(?P<operator>:|>=|<=|>|<)(?P<value>.*)", re.S)
 

@@ -45,7 +45,7 @@ _SUMS = {"amount": "b.added", "held": "b.added - b.removed"}
 _OPPOSITE = {">": "<", "<": ">", ">=": "<=", "<=": ">="}
 _NEWEST_FIRST = "updated_at DESC NULLS LAST, saga"
 Place = tuple[datetime | None, str]
-"""Where a page ends: the time of the last row's newest event, and its saga key."""
+"""The end of a page: the time of its last row's newest event, and that row's saga key."""
 
 
 @dataclass(slots=True)

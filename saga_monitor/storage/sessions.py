@@ -1,6 +1,5 @@
 """Keeps who has logged in at a browser, and the links by which somebody logs in once."""
 
-import hashlib
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, text
 
 from sagakit.web.identity.scopes import Principal, known_scopes
+from sagakit.web.identity.tokens import token_hash
 
 SESSION_LASTS, LINK_LASTS = "12 hours", "10 minutes"
 DELETE_EXPIRED = tuple(
@@ -64,12 +64,12 @@ def add_link(connection: Connection, principal: Principal) -> tuple[str, datetim
 
 def find_link(connection: Connection, code: str) -> Principal | None:
     """Return whom a link logs in; None if there is none, or it has expired."""
-    return _principal(connection.execute(FIND_LINK, {"hash": _hash(code)}).all())
+    return _principal(connection.execute(FIND_LINK, {"hash": token_hash(code)}).all())
 
 
 def take_link(connection: Connection, code: str) -> Principal | None:
     """Return the same, and delete the link."""
-    return _principal(connection.execute(TAKE_LINK, {"hash": _hash(code)}).all())
+    return _principal(connection.execute(TAKE_LINK, {"hash": token_hash(code)}).all())
 
 
 def add_session(connection: Connection, principal: Principal, address: str) -> str:
@@ -81,12 +81,12 @@ def add_session(connection: Connection, principal: Principal, address: str) -> s
 
 def find_session(connection: Connection, token: str) -> Principal | None:
     """Return who is logged in by what a browser sends; None if nobody is."""
-    return _principal(connection.execute(FIND_SESSION, {"hash": _hash(token)}).all())
+    return _principal(connection.execute(FIND_SESSION, {"hash": token_hash(token)}).all())
 
 
 def end_session(connection: Connection, token: str) -> None:
     """End the session of what a browser sends."""
-    connection.execute(END_SESSION, {"hash": _hash(token)})
+    connection.execute(END_SESSION, {"hash": token_hash(token)})
 
 
 def end_one(connection: Connection, subject: str, number: UUID) -> bool:
@@ -96,19 +96,14 @@ def end_one(connection: Connection, subject: str, number: UUID) -> bool:
 
 def sessions_of(connection: Connection, subject: str, token: str) -> list[OpenSession]:
     """Return the sessions of somebody, the newest first. token: what their browser sends."""
-    rows = connection.execute(SESSIONS, {"subject": subject, "hash": _hash(token)})
+    rows = connection.execute(SESSIONS, {"subject": subject, "hash": token_hash(token)})
     return [OpenSession(*row) for row in rows]
 
 
 def _row(secret: str, principal: Principal) -> dict[str, object]:
     scopes = sorted(str(scope) for scope in principal.scopes)
-    return {"hash": _hash(secret), "subject": principal.subject, "scopes": scopes}
+    return {"hash": token_hash(secret), "subject": principal.subject, "scopes": scopes}
 
 
 def _principal(rows: Sequence[Row[Any]]) -> Principal | None:
     return next((Principal(row.subject, known_scopes(row.scopes)) for row in rows), None)
-
-
-def _hash(secret: str) -> str:
-    """Return the hash of 256 random bits: nothing slower is needed for these."""
-    return hashlib.sha256(secret.encode()).hexdigest()

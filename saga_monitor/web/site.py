@@ -20,7 +20,7 @@ from saga_monitor.operations.participants import ParticipantReader
 from saga_monitor.operations.reads import SagaReader
 from saga_monitor.web.assets import Assets
 from saga_monitor.web.text import FILTERS, moment, visible
-from sagakit.web.identity.scopes import Principal
+from sagakit.web.identity.requires import known_principal
 
 POLICY = "; ".join(
     (
@@ -112,7 +112,7 @@ class Website:
     def _shared(self, request: Request) -> Mapping[str, Any]:
         """Return what every page shows."""
         read_through = self.operations.reader.log_time()
-        principal: Principal | None = getattr(request.state, "principal", None)
+        principal = known_principal(request)
         behind = read_through is None or self.operations.now() - read_through > BEHIND
         return {
             "user": principal.subject if principal else None,

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Request, Response
 
-from saga_monitor.saga.interventions import InterventionStatus
+from saga_monitor.saga.interventions import OPEN_STATUSES, InterventionStatus
 from saga_monitor.storage import queries
 from saga_monitor.web.live import ANY
 from saga_monitor.web.pages.saga import path_of
@@ -11,7 +11,6 @@ from sagakit.web.identity.requires import requires
 from sagakit.web.identity.scopes import Scope
 
 ROWS = 500
-OPEN = ("open", "claimed")
 
 
 def intervention_pages(site: Website) -> APIRouter:
@@ -23,7 +22,7 @@ def intervention_pages(site: Website) -> APIRouter:
     def interventions(request: Request, status: str = "") -> Response:
         """List interventions, the oldest first."""
         known = [one.value for one in InterventionStatus]
-        wanted = [status] if status in known else [*OPEN]
+        wanted = (status,) if status in known else OPEN_STATUSES
         with reader.engine.connect() as connection:
             rows = queries.interventions(connection, wanted, ROWS)
         return site.page(

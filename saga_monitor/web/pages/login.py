@@ -13,7 +13,7 @@ from saga_monitor.web.people import COOKIE, People
 from saga_monitor.web.site import HEADERS, Website, see
 from sagakit.web.identity.audit import note_action
 from sagakit.web.identity.authenticator import NotLoggedIn
-from sagakit.web.identity.requires import open_to_all, requires
+from sagakit.web.identity.requires import known_principal, open_to_all, requires
 from sagakit.web.identity.scopes import ABOUT, EVERYTHING, Principal, Scope
 from sagakit.web.login import address_of
 
@@ -75,7 +75,7 @@ def _add_own_routes(router: APIRouter, site: Website, people: People) -> None:
     @router.post("/ui/login-links", dependencies=read)
     def login_links(request: Request) -> JSONResponse:
         """Make a link by which a browser logs in once as the caller."""
-        principal = _principal(request)
+        principal = known_principal(request)
         if principal is None:
             return JSONResponse({"path": HOME, "expires_at": None}, headers=HEADERS)
         with people.engine.begin() as connection:
@@ -95,7 +95,7 @@ def _add_own_routes(router: APIRouter, site: Website, people: People) -> None:
     @router.get("/ui/you", dependencies=read)
     def you(request: Request) -> Response:
         """Show who one is, what one may do, and one's sessions."""
-        principal = _principal(request)
+        principal = known_principal(request)
         found: list[sessions.OpenSession] = []
         if principal is not None:
             with people.engine.connect() as connection:
@@ -112,7 +112,7 @@ def _add_own_routes(router: APIRouter, site: Website, people: People) -> None:
     @router.post("/ui/sessions/{number}/end", dependencies=read)
     def end(request: Request, number: UUID) -> Response:
         """End one of one's sessions."""
-        principal = _principal(request)
+        principal = known_principal(request)
         if principal is not None:
             with people.engine.begin() as connection:
                 sessions.end_one(connection, principal.subject, number)
@@ -143,12 +143,6 @@ def _page(
 def _take(people: People, code: str) -> Principal | None:
     with people.engine.begin() as connection:
         return sessions.take_link(connection, code)
-
-
-def _principal(request: Request) -> Principal | None:
-    """Return who is logged in, as the check of the scope found out."""
-    found: Principal | None = getattr(request.state, "principal", None)
-    return found
 
 
 def _begin(request: Request, people: People, principal: Principal, next_: str) -> Response:

@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from saga_monitor.saga.interventions import InterventionStatus
+from saga_monitor.saga.interventions import OPEN_STATUSES
 from saga_monitor.saga.view import ENDED
 from saga_monitor.storage import queries
 from saga_monitor.web.live import ANY
@@ -18,7 +18,6 @@ from sagakit.web.identity.scopes import Scope
 
 STUCK = 200
 """So many stuck sagas are asked about; of more, the most overdue."""
-OPEN = (InterventionStatus.OPEN, InterventionStatus.CLAIMED)
 MANY = 1000
 
 
@@ -32,7 +31,7 @@ def overview_pages(site: Website) -> APIRouter:
         """Show the overview."""
         with reader.engine.connect() as connection:
             rows = queries.summary(connection)
-            cases = queries.interventions(connection, [*OPEN], MANY)
+            cases = queries.interventions(connection, OPEN_STATUSES, MANY)
             unreadable = queries.count_unreadable(connection)
         stuck = reader.blocked_sagas(True, STUCK)
         return site.page(

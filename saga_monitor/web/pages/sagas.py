@@ -10,7 +10,13 @@ import orjson
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
-from saga_monitor.operations.searches import SagaSearch, SearchPage, read_place, write_place
+from saga_monitor.operations.searches import (
+    MAX_QUERY,
+    SagaSearch,
+    SearchPage,
+    read_place,
+    write_place,
+)
 from saga_monitor.saga.commands import CommandRefused
 from saga_monitor.saga.search import FIELDS, QueryError, complete
 from saga_monitor.web.live import ANY
@@ -31,7 +37,6 @@ COLUMNS = (
     "ended_at",
     "updated_at",
 )
-MAX_QUERY = 500
 SavedText = Annotated[str, Query(max_length=MAX_QUERY)]
 
 

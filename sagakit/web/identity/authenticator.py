@@ -36,7 +36,7 @@ class LoginWay(Protocol):
     """Finds out who sends a request by credentials of one kind."""
 
     remedy: str
-    """What a caller without credentials has to send."""
+    """The credentials that a caller without any has to send."""
 
     async def principal(self, request: Request, bearer: str | None) -> Principal | None:
         """Return the sender; None for a request without credentials of this kind.

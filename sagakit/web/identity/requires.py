@@ -72,8 +72,7 @@ async def principal_of(request: Request) -> Principal | None:
     authenticator: Authenticator | None = request.app.state.authenticator
     if authenticator is None:
         return None
-    known: Principal | None = getattr(request.state, "principal", None)
-    if known is not None:
+    if (known := known_principal(request)) is not None:
         return known
     try:
         found = await authenticator.principal(request)
@@ -86,6 +85,12 @@ async def principal_of(request: Request) -> Principal | None:
         headers = {"Retry-After": str(RETRY_AFTER_S)}
         raise HTTPException(503, f"{error}; try again", headers=headers) from None
     request.state.principal = found
+    return found
+
+
+def known_principal(request: Request) -> Principal | None:
+    """Return whom the check of a route's scope has found; None in an app without log-in."""
+    found: Principal | None = getattr(request.state, "principal", None)
     return found
 
 

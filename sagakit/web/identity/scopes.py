@@ -28,7 +28,7 @@ ABOUT = {
     Scope.ADMIN: "everything but acting under another name",
     Scope.ACT_AS: "act under the name that a request gives",
 }
-"""What each scope allows."""
+"""Scope -> the actions that it allows."""
 EVERYTHING = frozenset(Scope)
 
 
